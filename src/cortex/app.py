@@ -1,0 +1,89 @@
+"""The one place that wires things together: settings to an open application that runs requests."""
+
+import getpass
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from msgspec import Struct
+
+from cortex import limits, projects
+from cortex.db.database import Database
+from cortex.errors import Invalid
+from cortex.ledger.keys import NodeKey
+from cortex.ops.catalog import BY_REQUEST
+from cortex.ops.context import Caller, Context
+from cortex.ops.invoke import invoke
+from cortex.ops.journal import LocalJournal
+from cortex.ops.registry import Request
+from cortex.settings import Settings
+
+R = TypeVar("R", bound=Struct)
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@-]+")
+
+
+class App:
+    """An open Cortex: `call` runs any request. Made by `open_app`, ended by `close`."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    async def call(self, request: Request[R], *, context: Context | None = None) -> R:
+        """Run the operation that `request` belongs to; `context` stands in for the application's own."""
+        operation = BY_REQUEST.get(type(request))
+        if operation is None:
+            raise Invalid(f"{type(request).__name__} is not a request", "see cortex.ops.catalog for those there are")
+        return cast("R", await invoke(context or self.context, operation, request))
+
+    def close(self) -> None:
+        """Finish what is queued and close the file."""
+        self.context.database.close()
+
+
+def open_app(settings: Settings, *, face: str, cwd: Path | None = None, create: bool = True) -> App:
+    """Open the file that `settings` name, making it if need be, for a caller in the folder `cwd`."""
+    database = Database.open(
+        settings.db,
+        create=create,
+        readers=settings.readers,
+        batch_ops=settings.batch_size,
+        busy_timeout_ms=settings.busy_timeout_ms,
+    )
+    key = NodeKey(node_key_path(settings))
+    context = Context(
+        database=database,
+        journal=LocalJournal(database, settings, key),
+        settings=settings,
+        node_key=key,
+        caller=Caller(actor=settings.agent or actor_name(_user()), face=face, project=default_project(settings, cwd)),
+    )
+    return App(context)
+
+
+def node_key_path(settings: Settings) -> Path:
+    """Where the signing key lies: as set, else beside the database."""
+    return settings.node_key or settings.db.with_name(f"{settings.db.name}.key")
+
+
+def default_project(settings: Settings, cwd: Path | None) -> str:
+    """The project of a caller that names none."""
+    return settings.project or projects.detect(cwd or Path.cwd(), home=projects.user_home() or Path("/"))
+
+
+def actor_name(raw: str) -> str:
+    """A name as the ledger takes it, made from what a client or the system calls itself."""
+    return _NOT_IN_NAMES.sub("-", raw).strip("-")[: limits.AGENT_CHARS_MAX] or "unknown"
+
+
+def with_caller(context: Context, **changes: Any) -> Context:
+    """The same context for another caller."""
+    return replace(context, caller=replace(context.caller, **changes))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"  # containers may run under a number that has no name

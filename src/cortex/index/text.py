@@ -1,0 +1,108 @@
+"""Full text: how facts are indexed in FTS5, and how what people type becomes a query that cannot break its syntax.
+
+A query is a set of words joined by OR and ranked by bm25: stop words are left out, no operator exists, and each word
+reaches SQLite as a quoted string of letters and digits. Scripts that do not part words by spaces (Chinese, Japanese,
+Korean, Thai and their like) are indexed as overlapping pairs of characters in a column of their own.
+"""
+
+import re
+from dataclasses import dataclass
+
+from cortex import limits
+from cortex.db.connect import Tx
+
+# Weights of the columns content, labels (key and tags), grams, project. A project is a filter, never a merit.
+WEIGHTS = "1.0, 0.6, 1.0, 0.0"
+
+_TERM_CHARS_MAX = 256
+_WORD = re.compile(r"[^\W_]+")
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
+_PART = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
+
+_STOP_WORDS = frozenset(
+    "a about an and are as at be been but by can could did do does for from had has have how i if in into is it its me my"
+    " no not of on or our should so that the their them then there these they this those to was we were what when where"
+    " which who whom why will with would you your".split()
+)
+
+
+@dataclass(frozen=True)
+class Query:
+    """An FTS5 expression made from a person's words, with what was used and what was left out."""
+
+    expression: str
+    terms: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+def parse(words: str, project_ids: tuple[int, ...] | None) -> Query | None:
+    """The query for `words` within the given projects (None: all); None when nothing in `words` can be searched."""
+    found = dict.fromkeys(word.lower() for word in _WORD.findall(words) if len(word) <= _TERM_CHARS_MAX)
+    kept = [word for word in found if word not in _STOP_WORDS] or list(found)
+    terms = tuple(kept[: limits.QUERY_TERMS_MAX])
+    if not terms:
+        return None
+    text = f"{{content labels grams}} : ({' OR '.join(_expression(term) for term in terms)})"
+    if project_ids is not None:
+        text = f"project : ({' OR '.join(f'p{number}' for number in project_ids)}) AND {text}"
+    return Query(text, terms, tuple(word for word in found if word not in terms))
+
+
+def grams(text: str) -> str | None:
+    """What the column for unspaced scripts holds: pairs of characters, the last character of each run, words beside them."""
+    if text.isascii() or not _UNSPACED_RUN.search(text):
+        return None
+    pieces: list[str] = []
+    for word in _WORD.findall(text):
+        if _UNSPACED_RUN.search(word):
+            for part in _PART.findall(word):
+                pieces += [*_pairs(part), part[-1]] if _UNSPACED_RUN.match(part) else [part]
+    return " ".join(pieces) or None
+
+
+def add(tx: Tx, revision_id: int) -> None:
+    """Index a revision that was just inserted."""
+    tx.execute(
+        "INSERT INTO revision_fts (rowid, content, labels, grams, project) "
+        "SELECT id, content, labels, grams, project FROM revision_text WHERE id = ?",
+        (revision_id,),
+    )
+
+
+def remove(tx: Tx, revision_id: int) -> None:
+    """Take a revision out of the index, before its row goes."""
+    tx.execute(
+        "INSERT INTO revision_fts (revision_fts, rowid, content, labels, grams, project) "
+        "SELECT 'delete', id, content, labels, grams, project FROM revision_text WHERE id = ?",
+        (revision_id,),
+    )
+
+
+def rebuild(tx: Tx) -> None:
+    """Make the index anew from the facts."""
+    tx.execute("INSERT INTO revision_fts (revision_fts) VALUES ('rebuild')")
+
+
+def check(tx: Tx) -> None:
+    """Raise SQLite's corruption error unless the index holds exactly what the facts say."""
+    tx.execute("INSERT INTO revision_fts (revision_fts, rank) VALUES ('integrity-check', 1)")
+
+
+def _expression(term: str) -> str:
+    parts = _PART.findall(term)
+    if len(parts) == 1 and not _UNSPACED_RUN.match(term):
+        return f'"{term}"'
+    return " OR ".join(_gram_expression(part) if _UNSPACED_RUN.match(part) else f'"{part}"' for part in parts)
+
+
+def _gram_expression(run: str) -> str:
+    # One character alone is found as the beginning of a pair, or as the end of a run.
+    return f'"{run}" *' if len(run) == 1 else f'"{" ".join(_pairs(run))}"'
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[i : i + 2] for i in range(len(run) - 1)]

@@ -1,0 +1,240 @@
+"""The append-only log in the database: starting one, appending to it, reading leaves and nodes for proofs.
+
+An append reads the log's state row inside the caller's transaction, so concurrent processes cannot fork the chain, and
+costs O(log n). Entries of one command form a batch: `batch` is the index of its first leaf, `batch_n` their number.
+"""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from cortex import canonical, limits, times
+from cortex.db.connect import Tx, value
+from cortex.errors import Invalid, Unavailable
+from cortex.ledger import merkle
+
+LOG = "transactions"
+
+# The columns of a leaf in the order of its bytes.
+LEAF_COLUMNS = "actor, batch, batch_n, digest, idx, kind, parent, prev, project, rev, subject, ts, v"
+
+
+@dataclass(frozen=True)
+class State:
+    """The state row of a log: what an append needs, and what a checkpoint says."""
+
+    id: int
+    origin: str
+    vkey: str
+    active: bool
+    size: int
+    head: bytes
+    range: bytes
+    ts: str
+    clock: int
+    checkpoints: int
+
+    @property
+    def root(self) -> bytes:
+        """The root of the tree over all leaves."""
+        return merkle.range_root(merkle.range_decode(self.range, self.size), self.size)
+
+    @property
+    def incarnation(self) -> str:
+        """What tells this origin from every other one of its node."""
+        return self.origin.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where an entry stands: known before its bytes are, since those need the size of the batch."""
+
+    log: int
+    idx: int
+    ts: str
+    rev: str | None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    kind: str
+    subject: str | None
+    project: str | None
+    digest: bytes | None
+    parent: str | None
+    placed: Placed
+
+
+def new_origin(node: str | None = None) -> str:
+    """An origin nobody else has: the node's name and a random incarnation, 64 bits each."""
+    return f"cortex/{LOG}/{node or secrets.token_hex(8)}/{secrets.token_hex(8)}"
+
+
+def logs(tx: Tx) -> list[State]:
+    """The state of every transactions log in the file, oldest first; the last one is active."""
+    return [_state(row) for row in tx.execute(f"{_STATE} ORDER BY id")]
+
+
+def active(tx: Tx) -> State | None:
+    """The state of the log that this file appends to; None before `start`."""
+    row = tx.execute(f"{_STATE} WHERE active = 1 AND log = '{LOG}'").fetchone()
+    return None if row is None else _state(row)
+
+
+def start(tx: Tx, origin: str, vkey: str, *, at: str, actor: str) -> State:
+    """Begin a log and make it the active one. Its first leaf names the log before it, with its size and root, if any."""
+    before = active(tx)
+    parent = None
+    if before is not None:
+        parent = f"{before.origin} {before.size} {before.root.hex()}"
+        tx.execute("UPDATE ledger_log SET active = 0 WHERE id = ?", (before.id,))
+        at = max(at, before.ts)
+    first = bytes.fromhex(canonical.origin_link(origin))
+    tx.execute(
+        "INSERT INTO ledger_log (log, origin, vkey, active, size, head, range, ts, clock, checkpoints) "
+        "VALUES (?, ?, ?, 1, 0, ?, x'', ?, 0, 0)",
+        (LOG, origin, vkey, first, at),
+    )
+    with appending(tx, at=at, actor=actor) as log:
+        log.add("origin", subject=vkey, parent=parent)
+    begun = active(tx)
+    assert begun is not None
+    return begun
+
+
+class Appending:
+    """The entries of one command, collected; `appending` writes them when the command is done."""
+
+    def __init__(self, state: State, at: str, actor: str) -> None:
+        self.actor = actor
+        # Time in a log never runs back, whatever the wall clock does; within one microsecond the clock counts.
+        self.ts = max(at, state.ts)
+        self._state = state
+        self._clock = state.clock + 1 if self.ts == state.ts else 0
+        self.entries: list[_Entry] = []
+
+    def add(
+        self,
+        kind: str,
+        *,
+        subject: str | None = None,
+        project: str | None = None,
+        digest: bytes | None = None,
+        parent: str | None = None,
+        versioned: bool = False,
+    ) -> Placed:
+        """Take an entry in; `versioned` gives it a `rev`: hybrid logical clock and origin, in one sortable text."""
+        if len(self.entries) >= limits.LEDGER_BATCH_MAX:
+            raise Invalid(f"more than {limits.LEDGER_BATCH_MAX} changes in one command", "split the request")
+        rev = None
+        if versioned:
+            rev = f"{times.micros(self.ts):014x}-{self._clock + len(self.entries):06x}-{self._state.incarnation}"
+        placed = Placed(self._state.id, self._state.size + len(self.entries), self.ts, rev)
+        self.entries.append(_Entry(kind, subject, project, digest, parent, placed))
+        return placed
+
+    def write(self, tx: Tx) -> None:
+        """Hash and insert the entries, and move the state on."""
+        state = self._state
+        range_, head, nodes = merkle.range_decode(state.range, state.size), state.head, []
+        for entry in self.entries:
+            encoded = self._encode(entry, head)
+            before, head = head, merkle.leaf_hash(encoded)
+            nodes += [
+                (state.id, *node)
+                for node in merkle.range_append(range_, entry.placed.idx, head)
+                if node[0] >= limits.NODE_LEVEL_MIN
+            ]
+            tx.execute(_INSERT, self._row(entry, before, head))
+        tx.executemany("INSERT INTO ledger_node (log, level, idx, hash) VALUES (?, ?, ?, ?)", nodes)
+        size = state.size + len(self.entries)
+        tx.execute(
+            "UPDATE ledger_log SET size = ?, head = ?, range = ?, ts = ?, clock = ? WHERE id = ?",
+            (size, head, merkle.range_encode(range_), self.ts, self._clock + len(self.entries) - 1, state.id),
+        )
+
+    def _encode(self, entry: _Entry, prev: bytes) -> bytes:
+        return canonical.leaf(
+            actor=self.actor,
+            batch=self._state.size,
+            batch_n=len(self.entries),
+            digest=None if entry.digest is None else entry.digest.hex(),
+            idx=entry.placed.idx,
+            kind=entry.kind,
+            parent=entry.parent,
+            prev=prev.hex(),
+            project=entry.project,
+            rev=entry.placed.rev,
+            subject=entry.subject,
+            ts=self.ts,
+        )
+
+    def _row(self, entry: _Entry, prev: bytes, hashed: bytes) -> tuple[object, ...]:
+        place = entry.placed
+        leaf = (canonical.VERSION, entry.kind, entry.subject, entry.project, place.rev, entry.parent, entry.digest)
+        return (
+            place.log, place.idx, *leaf, self.actor, self.ts, self._state.size, len(self.entries), prev, hashed,
+        )  # fmt: skip
+
+
+@contextmanager
+def appending(tx: Tx, *, at: str, actor: str) -> Iterator[Appending]:
+    """Collect the entries of one command and append them when the block ends without an error."""
+    state = active(tx)
+    if state is None:
+        raise Unavailable("this file has no ledger yet", "`cortex init` starts one")
+    log = Appending(state, at, actor)
+    yield log
+    if log.entries:
+        log.write(tx)
+
+
+def leaf_bytes(tx: Tx, log: int, idx: int) -> bytes:
+    """The hashed bytes of one leaf, encoded from its columns."""
+    row = tx.execute(f"SELECT {LEAF_COLUMNS} FROM transactions WHERE log = ? AND idx = ?", (log, idx)).fetchone()
+    if row is None:
+        raise Invalid(f"the log has no entry {idx}", "ask for an index below its size")
+    return encode_row(row)
+
+
+def encode_row(row: tuple[object, ...]) -> bytes:
+    """The hashed bytes of a row of LEAF_COLUMNS; hashes are stored as bytes and hashed as hex."""
+    actor, batch, batch_n, digest, idx, kind, parent, prev, *rest = row
+    assert isinstance(prev, bytes)
+    digest = digest.hex() if isinstance(digest, bytes) else None
+    return canonical.encode((actor, batch, batch_n, digest, idx, kind, parent, prev.hex(), *rest))  # type: ignore[arg-type]
+
+
+def nodes(tx: Tx, log: int) -> merkle.Get:
+    """Where proofs find the roots of complete subtrees: stored above NODE_LEVEL_MIN, computed from leaves below."""
+
+    def get(level: int, index: int) -> bytes:
+        if level >= limits.NODE_LEVEL_MIN:
+            stored = value(
+                tx, "SELECT hash FROM ledger_node WHERE log = ? AND level = ? AND idx = ?", (log, level, index)
+            )
+            assert isinstance(stored, bytes), f"node {level}/{index} is missing"
+            return stored
+        first = index << level
+        rows = tx.execute(
+            "SELECT hash FROM transactions WHERE log = ? AND idx >= ? AND idx < ? ORDER BY idx",
+            (log, first, first + (1 << level)),
+        )
+        return merkle.root(row[0] for row in rows)
+
+    return get
+
+
+def _state(row: tuple[Any, ...]) -> State:
+    number, origin, vkey, active_, *rest = row
+    return State(number, origin, vkey, bool(active_), *rest)
+
+
+_STATE = "SELECT id, origin, vkey, active, size, head, range, ts, clock, checkpoints FROM ledger_log"
+
+_INSERT = (
+    "INSERT INTO transactions (log, idx, v, kind, subject, project, rev, parent, digest, actor, ts, batch, batch_n, prev,"
+    " hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)

@@ -1,0 +1,77 @@
+"""The node's signing key: 32 random bytes in a file of mode 0600 beside the database, made on first use.
+
+The key is deliberately not in the database: a copy of the file alone cannot sign as the original, and goes on as a new
+origin that names where it came from.
+"""
+
+import base64
+import binascii
+import os
+import tempfile
+from pathlib import Path
+
+from cortex.errors import Invalid, Unavailable
+from cortex.ledger.checkpoint import SEED_BYTES, Signer
+
+_PREFIX = "cortex-node-key/v1 "
+_FILE_BYTES_MAX = 256
+
+
+class NodeKey:
+    """The key in the file `path`: read when first needed, made when it is not there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seed: bytes | None = None
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def signer(self, origin: str) -> Signer:
+        """Signs as `origin`, making the key first if need be."""
+        if self._seed is None:
+            self._seed = self._load_or_make()
+        return Signer(origin, self._seed)
+
+    def _load_or_make(self) -> bytes:
+        try:
+            return self._load()
+        except FileNotFoundError:
+            self._make()
+        except OSError as error:
+            raise Unavailable(f"the key {self.path} cannot be read ({error.strerror})", "check who owns it") from None
+        return self._load()
+
+    def _load(self) -> bytes:
+        with self.path.open("rb") as file:
+            text = file.read(_FILE_BYTES_MAX).decode("ascii", "replace").strip()
+        try:
+            seed = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
+        except binascii.Error:
+            seed = b""
+        if not text.startswith(_PREFIX) or len(seed) != SEED_BYTES:
+            raise Invalid(
+                f"{self.path} is not a node key",
+                "put the right file back, or move it away: Cortex then goes on under a new key and origin",
+            )
+        return seed
+
+    def _make(self) -> None:
+        """Write a new key whole under a temporary name, then link it: of two processes, one wins and both use it."""
+        try:
+            handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+            with os.fdopen(handle, "wb") as file:
+                file.write(f"{_PREFIX}{base64.b64encode(os.urandom(SEED_BYTES)).decode()}\n".encode())
+                file.flush()
+                os.fsync(handle)
+            try:
+                os.link(name, self.path)
+            except FileExistsError:
+                pass
+            finally:
+                Path(name).unlink()
+        except OSError as error:
+            raise Unavailable(
+                f"the signing key {self.path} cannot be made ({error.strerror})",
+                "make its folder writable, or set node_key to another place",
+            ) from None

@@ -1,0 +1,94 @@
+"""Every bound in Cortex and how they relate. Nothing grows without one of these names."""
+
+# Text that callers give, in bytes of UTF-8 unless the name says otherwise.
+CONTENT_BYTES_MAX = 1 << 20
+QUERY_BYTES_MAX = 1 << 20
+QUERY_TERMS_MAX = 64
+META_BYTES_MAX = 64 << 10
+META_DEPTH_MAX = 32
+NAME_CHARS_MAX = 128
+KEY_CHARS_MAX = 512
+SOURCE_CHARS_MAX = 2048
+TYPE_CHARS_MAX = 64
+TAG_CHARS_MAX = 128
+TAGS_MAX = 64
+REASON_CHARS_MAX = 1024
+SEQ_MAX = (1 << 53) - 1
+
+# Requests.
+BATCH_FACTS_MAX = 1_000
+BATCH_BYTES_MAX = 16 << 20
+PAGE_MAX = 1_000
+PAGE_DEFAULT = 50
+TOP_K_MAX = 200
+TOP_K_DEFAULT = 10
+CONTEXT_MAX = 10
+SNIPPET_CHARS = 240
+ID_PREFIX_CHARS_MIN = 4
+CURSOR_CHARS_MAX = 512
+
+# Recall, in tokens as `tokens.count` counts them.
+RECALL_TOKENS_DEFAULT = 1_500
+RECALL_TOKENS_MIN = 64
+RECALL_TOKENS_MAX = 100_000
+RECALL_FACTS_MAX = 200
+TOOL_RESULT_TOKENS_MAX = 4_000
+
+# The writer: one transaction takes what is queued, up to these.
+BATCH_OPS_MAX = 100
+BATCH_WORK_MS = 10
+QUEUE_OPS_MAX = 100 * BATCH_OPS_MAX
+BUSY_TIMEOUT_MS = 30_000
+READERS_MAX = 4
+READ_QUEUE_MAX = 1_000
+SCRUB_WAIT_MS = 1_000
+
+# Import and export.
+IMPORT_BATCH_FACTS = 200
+IMPORT_FILE_BYTES_MAX = 4 << 30
+IMPORT_LINE_BYTES_MAX = 8 << 20
+IMPORT_SKIPS_SHOWN = 20
+IMPORT_SNIFF_BYTES = 64 << 10
+# Read whole, not line by line. Markdown becomes up to half a kilobyte of tokens for every three bytes.
+IMPORT_DOCUMENT_BYTES_MAX = 64 << 20
+IMPORT_MARKDOWN_BYTES_MAX = 4 << 20
+IMPORT_SECTION_BYTES_MAX = CONTENT_BYTES_MAX // 4
+IMPORT_PARAGRAPH_CHARS = 2_000
+IMPORT_PARAGRAPH_CHARS_MAX = 64 * IMPORT_PARAGRAPH_CHARS
+IMPORT_SLUG_CHARS_MAX = 64
+ARCHIVE_FILES_MAX = 10_000
+
+# The ledger.
+CHECKPOINT_LEAVES = 1_000
+CHECKPOINT_SECONDS = 3_600
+VERIFY_CHUNK_LEAVES = 1 << 14
+FINDINGS_MAX = 100
+LEDGER_BATCH_MAX = 10_000
+NODE_LEVEL_MIN = 8
+BUNDLE_LINE_BYTES_MAX = 64 << 10
+NOTE_BYTES_MAX = 32 << 10
+NOTE_SIGNATURES_MAX = 64
+PROOF_HASHES_MAX = 53
+PROOF_EXTRA_BYTES_MAX = 4 << 10
+
+# A wall clock behind the file's last entry by no more than this still sees that entry as present.
+CLOCK_STEP_SECONDS = 600
+
+# Settings. A repository's file comes with cloned code, and the parse time grows with the square of the dots
+# in a key: 9 s for 64 KiB of them.
+SETTINGS_FILE_BYTES_MAX = 1 << 20
+REPOSITORY_SETTINGS_BYTES_MAX = 8 << 10
+BUSY_TIMEOUT_MS_MAX = 600_000
+CHECKPOINT_SECONDS_MAX = 366 * 86_400
+AGENT_CHARS_MAX = 64
+
+# What is read of a git repository to name a project.
+GIT_CONFIG_BYTES_MAX = 1 << 20
+GIT_POINTER_BYTES_MAX = 16 << 10
+
+assert QUEUE_OPS_MAX >= BATCH_OPS_MAX, "the queue must hold at least one full batch"
+assert BATCH_BYTES_MAX >= CONTENT_BYTES_MAX, "a batch must hold at least one full fact"
+assert IMPORT_BATCH_FACTS <= BATCH_FACTS_MAX, "an import batch is a batch"
+assert IMPORT_LINE_BYTES_MAX > CONTENT_BYTES_MAX, "a full fact fits a line"
+assert NOTE_BYTES_MAX < BUNDLE_LINE_BYTES_MAX, "a note fits a line of a bundle"
+assert 1 << PROOF_HASHES_MAX > SEQ_MAX, "a proof reaches every leaf that can be counted"

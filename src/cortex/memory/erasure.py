@@ -1,0 +1,74 @@
+"""Making sure that what was forgotten is gone: samples of a text, and looking for them in the raw files."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortex.db.connect import Tx, value
+
+_CHUNK_BYTES = 1 << 20
+_PIECE_BYTES = 48
+_PIECE_BYTES_MIN = 8
+_PIECES_MAX = 6
+_REVISIONS_MAX = 8
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Bytes that a fact left in the file. A salt is nobody else's; a piece of text may stand in other facts too."""
+
+    found: bytes
+    text: bool
+
+
+def samples(tx: Tx, fact_id: str) -> tuple[Sample, ...]:
+    """The salts of a fact's last revisions and pieces of their texts, taken before it is erased."""
+    rows = tx.execute(
+        "SELECT salt, content FROM revision WHERE fact_id = ? ORDER BY number DESC LIMIT ?", (fact_id, _REVISIONS_MAX)
+    )
+    taken: list[Sample] = []
+    for salt, content in rows:
+        stored = content.encode()
+        step = max(_PIECE_BYTES, len(stored) // _PIECES_MAX)
+        pieces = [stored[at : at + _PIECE_BYTES] for at in range(0, len(stored), step)][:_PIECES_MAX]
+        taken.append(Sample(salt, text=False))
+        taken += [Sample(piece, text=True) for piece in pieces if len(piece) >= _PIECE_BYTES_MIN]
+    return tuple(dict.fromkeys(taken))
+
+
+def scan(path: Path, wanted: Iterable[Sample]) -> tuple[Sample, ...]:
+    """Those of `wanted` that the database file or its write-ahead log still holds."""
+    left = set(wanted)
+    hit: set[Sample] = set()
+    overlap = max((len(sample.found) for sample in left), default=1) - 1
+    for file in (path, Path(f"{path}-wal")):
+        if not file.exists():
+            continue
+        with file.open("rb") as raw:
+            tail = b""
+            while left and (chunk := raw.read(_CHUNK_BYTES)):
+                window = tail + chunk
+                found = {sample for sample in left if sample.found in window}
+                hit |= found
+                left -= found
+                tail = window[-overlap:] if overlap else b""
+    return tuple(hit)
+
+
+def held_elsewhere(tx: Tx, sample: Sample) -> bool:
+    """Whether a fact that is still kept has this piece of text."""
+    if not sample.text:
+        return False
+    piece = sample.found.decode(errors="ignore")
+    return value(tx, "SELECT 1 FROM revision WHERE instr(content, ?) LIMIT 1", (piece,)) is not None
+
+
+def unscrubbed(tx: Tx) -> list[str]:
+    """Facts that were erased while a reader kept the write-ahead log from being emptied."""
+    rows = tx.execute("SELECT id FROM fact WHERE erased_at IS NOT NULL AND scrubbed_at IS NULL LIMIT 1000")
+    return [row[0] for row in rows]
+
+
+def mark_scrubbed(tx: Tx, fact_ids: Iterable[str], at: str) -> None:
+    """Note that the raw files were cleaned after these facts were erased."""
+    tx.executemany("UPDATE fact SET scrubbed_at = ? WHERE id = ?", [(at, fact_id) for fact_id in fact_ids])

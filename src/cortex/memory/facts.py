@@ -1,0 +1,167 @@
+"""Changing facts: insert, revise, retract, erase. Each change and its ledger entry are one transaction."""
+
+import hashlib
+
+from cortex.canonical import fact_digest
+from cortex.db.connect import Tx, value
+from cortex.errors import Conflict, NotFound, RevisionConflict
+from cortex.ids import plain
+from cortex.index import text
+from cortex.ledger.chain import Appending, Placed
+from cortex.memory import lookup, projects
+from cortex.memory.model import Decided, Fact
+from cortex.memory.visibility import View
+
+
+
+def insert(tx: Tx, log: Appending, new: Decided) -> tuple[Fact, bool]:
+    """Store a fact. Returns it and whether it was there already: then nothing changed.
+
+    A duplicate has the same project, type, content, key, thread and seq, is believed, and covers the same time: the very
+    interval when the caller dated it, else any that is open now.
+    """
+    project_id = projects.ensure(tx, new.project)
+    fingerprint = _fingerprint(project_id, new)
+    existing = _duplicate(tx, project_id, fingerprint, new, log.ts)
+    if existing is not None:
+        return lookup.revision(tx, existing), True
+    if value(tx, "SELECT 1 FROM fact WHERE id = ?", (new.id,)) is not None:
+        raise Conflict(f"fact {new.id} exists already", "leave the id to Cortex, or revise that fact")
+    tx.execute(
+        "INSERT INTO fact (id, tail, project_id) VALUES (?, ?, ?)", (new.id, plain(new.id)[::-1], project_id)
+    )
+    placed = log.add(
+        "fact", subject=new.id, project=new.project, digest=fact_digest(new.salt, fields(new)), versioned=True
+    )
+    return lookup.revision(tx, _write(tx, new, project_id, 1, None, placed, log.actor, fingerprint)), False
+
+
+def revise(tx: Tx, log: Appending, new: Decided, if_revision: int | None) -> Fact:
+    """Replace what is believed of a fact by `new`; the revision before it stays readable in the history."""
+    row_id, number, rev, project_id = _current(tx, new.id, if_revision)
+    placed = log.add(
+        "revise",
+        subject=new.id,
+        project=new.project,
+        digest=fact_digest(new.salt, fields(new)),
+        parent=rev,
+        versioned=True,
+    )
+    _retire(tx, row_id, placed)
+    fingerprint = _fingerprint(project_id, new)
+    return lookup.revision(tx, _write(tx, new, project_id, number + 1, rev, placed, log.actor, fingerprint))
+
+
+def retract(tx: Tx, log: Appending, fact_id: str, if_revision: int | None) -> Fact:
+    """End the belief in a fact; its history stays."""
+    row_id, _, rev, project_id = _current(tx, fact_id, if_revision)
+    placed = log.add("retract", subject=fact_id, project=_name(tx, project_id), parent=rev)
+    _retire(tx, row_id, placed)
+    return lookup.revision(tx, row_id)
+
+
+def erase(tx: Tx, log: Appending, fact_id: str) -> tuple[int, Placed]:
+    """Delete text, salt and index rows of every revision. Returns how many there were and the ledger entry."""
+    row = tx.execute("SELECT project_id, erased_at FROM fact WHERE id = ?", (fact_id,)).fetchone()
+    if row is None or row[1] is not None:
+        raise NotFound(f"there is no fact {fact_id}", "it may have been forgotten already")
+    revisions = [r[0] for r in tx.execute("SELECT id FROM revision WHERE fact_id = ?", (fact_id,))]
+    for number in revisions:
+        text.remove(tx, number)
+    tx.execute("DELETE FROM revision WHERE fact_id = ?", (fact_id,))
+    placed = log.add("erase", subject=fact_id, project=_name(tx, row[0]))
+    tx.execute("UPDATE fact SET erased_at = ? WHERE id = ?", (placed.ts, fact_id))
+    return len(revisions), placed
+
+
+def fields(new: Decided) -> tuple[str | None, ...]:
+    """The fields that a digest binds, in their fixed order, as stored."""
+    return (
+        new.content, new.type, new.tags, new.key, new.source, new.meta, new.confidence, new.valid_from,
+        new.valid_until, new.thread, None if new.seq is None else str(new.seq),
+    )  # fmt: skip
+
+
+def _current(tx: Tx, fact_id: str, if_revision: int | None) -> tuple[int, int, str, int]:
+    row = tx.execute(
+        "SELECT id, number, rev, project_id, retired_at FROM revision WHERE fact_id = ? ORDER BY number DESC LIMIT 1",
+        (fact_id,),
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"there is no fact {fact_id}", "it may have been forgotten")
+    row_id, number, rev, project_id, retired_at = row
+    if if_revision is not None and if_revision != number:
+        raise RevisionConflict(
+            f"fact {fact_id} is at revision {number}, not {if_revision}", "read it again and decide anew"
+        )
+    if retired_at is not None:
+        raise Conflict(f"fact {fact_id} was retracted at {retired_at}", "store it again if it is true after all")
+    return row_id, number, rev, project_id
+
+
+def _retire(tx: Tx, row_id: int, placed: Placed) -> None:
+    tx.execute(
+        "UPDATE revision SET retired_at = ?, retired_log = ?, retired_idx = ? WHERE id = ?",
+        (placed.ts, placed.log, placed.idx, row_id),
+    )
+
+
+def _write(
+    tx: Tx,
+    new: Decided,
+    project_id: int,
+    number: int,
+    parent: str | None,
+    placed: Placed,
+    actor: str,
+    fingerprint: int,
+) -> int:
+    grams = text.grams(f"{new.content} {new.key or ''} {new.tags}")
+    tx.execute(
+        _INSERT,
+        (
+            new.id, project_id, number, placed.rev, parent, new.content, new.type, new.tags, new.key, new.source,
+            new.meta, new.confidence, new.valid_from, new.valid_until, new.thread, new.seq, actor, placed.ts,
+            new.salt, placed.log, placed.idx, fingerprint, grams,
+        ),
+    )  # fmt: skip
+    row_id = tx.last_insert_rowid()
+    text.add(tx, row_id)
+    return row_id
+
+
+_INSERT = (
+    "INSERT INTO revision (fact_id, project_id, number, rev, parent, content, type, tags, key, source, meta,"
+    " confidence, valid_from, valid_until, thread, seq, actor, recorded_at, salt, log, idx, fingerprint, grams)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def _fingerprint(project_id: int, new: Decided) -> int:
+    parts = (str(project_id), new.type, new.key, new.thread, None if new.seq is None else str(new.seq), new.content)
+    joined = b"".join(b"-" if p is None else b"%d:%b" % (len(p.encode()), p.encode()) for p in parts)
+    return int.from_bytes(hashlib.blake2b(joined, digest_size=8).digest(), "big", signed=True)
+
+
+def _duplicate(tx: Tx, project_id: int, fingerprint: int, new: Decided, now: str) -> int | None:
+    visible, bindings = View(as_of=None if new.dated else now).condition()
+    dated = "AND r.valid_from = :valid_from" if new.dated else ""
+    found = value(
+        tx,
+        "SELECT r.id FROM revision AS r WHERE r.fingerprint = :fingerprint AND r.project_id = :project_id "
+        "AND r.content = :content AND r.type = :type AND r.key IS :key AND r.thread IS :thread AND r.seq IS :seq "
+        f"AND r.valid_until IS :valid_until {dated} AND {visible} ORDER BY r.id LIMIT 1",
+        {
+            **bindings, "fingerprint": fingerprint, "project_id": project_id, "content": new.content,
+            "type": new.type, "key": new.key, "thread": new.thread, "seq": new.seq,
+            "valid_until": new.valid_until, "valid_from": new.valid_from,
+        },
+    )  # fmt: skip
+    assert found is None or isinstance(found, int)
+    return found
+
+
+def _name(tx: Tx, project_id: int) -> str:
+    name = value(tx, "SELECT name FROM project WHERE id = ?", (project_id,))
+    assert isinstance(name, str)
+    return name

@@ -1,0 +1,1 @@
+"""Operations: what Cortex can do, each one a typed request, a typed response and one async function."""

@@ -1,0 +1,59 @@
+"""What an operation may use: the database, the journal, who calls, and the sources of time and randomness."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cortex import ids, times
+from cortex.db.database import Database
+from cortex.ledger.keys import NodeKey
+from cortex.settings import Settings
+
+if TYPE_CHECKING:
+    from cortex.ops.journal import Journal
+
+# done, total (0 when unknown), and what is being counted.
+Progress = Callable[[int, int, str], None]
+
+
+def silent(_done: int, _total: int, _label: str) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: the name written on changes, the face it came through, and the project it works in."""
+
+    actor: str
+    face: str
+    project: str
+    # Over MCP a model picks the id; what cannot be undone takes the whole of it.
+    full_ids: bool = False
+
+
+@dataclass(frozen=True)
+class Context:
+    """Handed to every operation."""
+
+    database: Database
+    journal: "Journal"
+    settings: Settings
+    node_key: NodeKey
+    caller: Caller
+    progress: Progress = silent
+    # Where an operation streams lines to; None where the face has no such place.
+    emit: Callable[[bytes], None] | None = None
+    clock: Callable[[], str] = field(default=times.now)
+
+    def now(self) -> str:
+        """The wall clock, in stored form."""
+        return self.clock()
+
+    def new_id(self) -> str:
+        """A new UUIDv7."""
+        return ids.uuid7(times.micros(self.now()))
+
+    def new_salt(self) -> bytes:
+        """The 16 random bytes that keep a digest from being guessed."""
+        return os.urandom(16)

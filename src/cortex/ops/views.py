@@ -1,0 +1,186 @@
+"""Operations that read facts: show, list, history."""
+
+import base64
+import binascii
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+from cortex import limits
+from cortex.db.connect import Tx
+from cortex.errors import Invalid
+from cortex.memory import lookup
+from cortex.memory.model import Fact, Span
+from cortex.memory.visibility import View, present
+from cortex.ops import fields
+from cortex.ops.context import Context
+from cortex.ops.registry import Cli, Request, Tool, operation
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """Where the ledger recorded a revision, and what recomputes its digest (see docs/ledger.md)."""
+
+    origin: str
+    idx: int
+    digest: str
+    salt: str
+
+
+class FactView(Fact, frozen=True, kw_only=True):
+    """A fact with its ledger entry and, when asked for, its revisions and the values of its slot."""
+
+    entry: Entry
+    revisions: list[Fact]
+    slot: list[Span]
+
+
+class ShowFact(Request[FactView], frozen=True, kw_only=True):
+    """Show one fact."""
+
+    id: fields.FactId
+    known_at: fields.KnownAt | None = None
+    history: Annotated[bool, Meta(description="With all revisions, and the values of its slot.")] = False
+
+
+@operation(
+    "fact.show",
+    effect="read",
+    order="local",
+    method="show",
+    cli=(Cli("show ID", group="Memory"),),
+    mcp=Tool("memory", title="Show a fact"),
+)
+async def show(ctx: Context, request: ShowFact) -> FactView:
+    """Show one fact in full, with where the ledger recorded it; with `history` also its revisions and its slot."""
+
+    def read(tx: Tx) -> FactView:
+        fact = lookup.current(tx, lookup.resolve(tx, request.id), request.known_at)
+        slot = lookup.slot(tx, fact.project, fact.key, request.known_at) if request.history and fact.key else []
+        return FactView(
+            **structs.asdict(fact),
+            entry=_entry(tx, fact),
+            revisions=lookup.history(tx, fact.id) if request.history else [],
+            slot=slot,
+        )
+
+    return await ctx.database.read(read)
+
+
+def _entry(tx: Tx, fact: Fact) -> Entry:
+    row = tx.execute(
+        "SELECT l.origin, r.idx, lower(hex(t.digest)), lower(hex(r.salt)) FROM revision AS r"
+        " JOIN ledger_log AS l ON l.id = r.log LEFT JOIN transactions AS t ON t.log = r.log AND t.idx = r.idx"
+        " WHERE r.fact_id = ? AND r.number = ?",
+        (fact.id, fact.revision),
+    ).fetchone()
+    assert row is not None
+    return Entry(origin=row[0], idx=row[1], digest=row[2] or "", salt=row[3])
+
+
+class FactHistory(Struct, frozen=True, kw_only=True):
+    """Every revision of a fact, oldest first, and the values of its slot if it has a key."""
+
+    revisions: list[Fact]
+    slot: list[Span]
+
+
+class ReadHistory(Request[FactHistory], frozen=True, kw_only=True):
+    """Read a fact's history."""
+
+    id: fields.FactId
+
+
+@operation(
+    "fact.history",
+    effect="read",
+    order="local",
+    method="history",
+    cli=(Cli("history ID", group="Memory"),),
+    mcp=Tool("all", title="Read a fact's history"),
+)
+async def history(ctx: Context, request: ReadHistory) -> FactHistory:
+    """Every revision of a fact, and what its slot held before and after."""
+
+    def read(tx: Tx) -> FactHistory:
+        revisions = lookup.history(tx, lookup.resolve(tx, request.id))
+        newest = revisions[-1]
+        slot = lookup.slot(tx, newest.project, newest.key) if newest.key else []
+        return FactHistory(revisions=revisions, slot=slot)
+
+    return await ctx.database.read(read)
+
+
+class FactPage(Struct, frozen=True, kw_only=True):
+    """A page of facts, the last changed first. `next` is the cursor of the following page, null on the last."""
+
+    facts: list[Fact]
+    next: str | None
+
+
+class ListFacts(Request[FactPage], frozen=True, kw_only=True):
+    """List facts."""
+
+    project: fields.Project | None = None
+    all_projects: fields.AllProjects = False
+    types: fields.Types = []
+    tags: fields.HasTags = []
+    key: fields.Key | None = None
+    thread: fields.Thread | None = None
+    as_of: fields.AsOf | None = None
+    known_at: fields.KnownAt | None = None
+    every: Annotated[bool, Meta(description="Also what is not true now: past, future and superseded facts.")] = False
+    limit: fields.Limit = limits.PAGE_DEFAULT
+    cursor: fields.Cursor | None = None
+
+
+class _Place(Struct, frozen=True, array_like=True):
+    """What a cursor holds: the last row shown, and the instants at which the first page was read."""
+
+    before: int
+    as_of: str
+    known_at: str
+
+
+@operation(
+    "fact.list",
+    effect="read",
+    order="local",
+    method="list_facts",
+    cli=(Cli("list", group="Memory", rename={"types": "type", "tags": "tag"}),),
+    mcp=Tool("all", title="List facts"),
+)
+async def list_facts(ctx: Context, request: ListFacts) -> FactPage:
+    """List facts, the last changed first. Pages go on at what was believed when the first one was read."""
+    names = None if request.all_projects and request.project is None else (fields.project_name(ctx, request.project),)
+    if request.all_projects and request.project is not None:
+        raise Invalid("both project and all_projects are given", "give one of them")
+    narrow = fields.filters(names, request.types, request.tags, request.key, request.thread)
+    place = _place(request.cursor)
+
+    def read(tx: Tx) -> FactPage:
+        now = present(tx, ctx.now())
+        as_of = place.as_of if place else request.as_of or now
+        # A later page reads what was believed at the first one; a page that begins now reads what is believed now.
+        known_at = place.known_at if place else request.known_at
+        seen = View(as_of=None if request.every else as_of, known_at=known_at)
+        rows = lookup.page(tx, narrow, seen, before=place.before if place else None, limit=request.limit + 1)
+        shown = rows[: request.limit]
+        more = len(rows) > request.limit
+        cursor = _cursor(_Place(shown[-1][0], as_of, known_at or now)) if more else None
+        return FactPage(facts=[fact for _, fact in shown], next=cursor)
+
+    return await ctx.database.read(read)
+
+
+def _cursor(place: _Place) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def _place(cursor: str | None) -> _Place | None:
+    if cursor is None:
+        return None
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=_Place)
+    except (msgspec.DecodeError, binascii.Error, ValueError):
+        raise Invalid(f"{cursor[:40]!r} is not a cursor", "give `next` of the page before as it was") from None
