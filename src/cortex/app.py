@@ -13,7 +13,7 @@ from cortex.db.database import Database
 from cortex.errors import Invalid
 from cortex.ledger.keys import NodeKey
 from cortex.ops.catalog import BY_REQUEST
-from cortex.ops.context import Caller, Context
+from cortex.ops.context import Caller, Context, Progress, silent
 from cortex.ops.invoke import invoke
 from cortex.ops.journal import LocalJournal
 from cortex.ops.registry import Request
@@ -42,7 +42,14 @@ class App:
         self.context.database.close()
 
 
-def open_app(settings: Settings, *, face: str, cwd: Path | None = None, create: bool = True) -> App:
+def open_app(
+    settings: Settings,
+    *,
+    face: str,
+    cwd: Path | None = None,
+    create: bool = True,
+    progress: Progress = silent,
+) -> App:
     """Open the file that `settings` name, making it if need be, for a caller in the folder `cwd`."""
     database = Database.open(
         settings.db,
@@ -51,20 +58,16 @@ def open_app(settings: Settings, *, face: str, cwd: Path | None = None, create: 
         batch_ops=settings.batch_size,
         busy_timeout_ms=settings.busy_timeout_ms,
     )
-    key = NodeKey(node_key_path(settings))
+    key = NodeKey(settings.node_key_path)
     context = Context(
         database=database,
         journal=LocalJournal(database, settings, key),
         settings=settings,
         node_key=key,
+        progress=progress,
         caller=Caller(actor=settings.agent or actor_name(_user()), face=face, project=default_project(settings, cwd)),
     )
     return App(context)
-
-
-def node_key_path(settings: Settings) -> Path:
-    """Where the signing key lies: as set, else beside the database."""
-    return settings.node_key or settings.db.with_name(f"{settings.db.name}.key")
 
 
 def default_project(settings: Settings, cwd: Path | None) -> str:

@@ -172,9 +172,7 @@ def _check_text(name: str, text: object) -> None:
         raise Invalid(f"{name} is {ascii(text)[:40]}", "give text")
     found = _FORBIDDEN.search(text)
     if found is not None:
-        raise Invalid(
-            f"U+{ord(found[0]):04X} in {name}", "give text without control characters and lone surrogates"
-        )
+        raise Invalid(f"U+{ord(found[0]):04X} in {name}", "give text without control characters and lone surrogates")
 
 
 def _check_place(idx: int, kind: str, v: int) -> None:

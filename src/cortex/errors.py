@@ -82,3 +82,21 @@ class Unavailable(CortexError):
     def __init__(self, message: str, hint: str = "", retry_after_ms: int | None = None) -> None:
         super().__init__(message, hint)
         self.retry_after_ms = retry_after_ms
+
+
+BY_KIND: dict[str, type[CortexError]] = {
+    error.kind: error
+    for error in (
+        Invalid,
+        Unauthenticated,
+        Forbidden,
+        NotFound,
+        Conflict,
+        RevisionConflict,
+        TooLarge,
+        RateLimited,
+        Corrupt,
+        Internal,
+        Unavailable,
+    )
+}

@@ -62,6 +62,8 @@ ARCHIVE_FILES_MAX = 10_000
 CHECKPOINT_LEAVES = 1_000
 CHECKPOINT_SECONDS = 3_600
 VERIFY_CHUNK_LEAVES = 1 << 14
+TEXT_CHUNK_LEAVES = 1 << 10
+VERIFY_INLINE_LEAVES = 5_000
 FINDINGS_MAX = 100
 LEDGER_BATCH_MAX = 10_000
 NODE_LEVEL_MIN = 8
@@ -86,9 +88,22 @@ AGENT_CHARS_MAX = 64
 GIT_CONFIG_BYTES_MAX = 1 << 20
 GIT_POINTER_BYTES_MAX = 16 << 10
 
+# The MCP server. A line holds a batch of facts even where JSON escapes much of it.
+MCP_LINE_BYTES_MAX = 2 * BATCH_BYTES_MAX
+MCP_CALLS_MAX = 200
+MCP_ROOTS_SECONDS = 3
+MCP_DRAIN_MS = 1_000
+MCP_EXIT_MS = 1_800
+MCP_PROGRESS_MS = 100
+MCP_TEXT_CHARS_MAX = 2_047
+MCP_NAME_CHARS_MAX = 60
+MCP_ABRIDGED_CHARS_MIN = 256
+MCP_NOTE_TOKENS = 80
+
 assert QUEUE_OPS_MAX >= BATCH_OPS_MAX, "the queue must hold at least one full batch"
 assert BATCH_BYTES_MAX >= CONTENT_BYTES_MAX, "a batch must hold at least one full fact"
 assert IMPORT_BATCH_FACTS <= BATCH_FACTS_MAX, "an import batch is a batch"
 assert IMPORT_LINE_BYTES_MAX > CONTENT_BYTES_MAX, "a full fact fits a line"
 assert NOTE_BYTES_MAX < BUNDLE_LINE_BYTES_MAX, "a note fits a line of a bundle"
 assert 1 << PROOF_HASHES_MAX > SEQ_MAX, "a proof reaches every leaf that can be counted"
+assert MCP_DRAIN_MS < MCP_EXIT_MS, "calls under way are answered before the process is ended"

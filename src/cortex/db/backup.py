@@ -7,7 +7,8 @@ from pathlib import Path
 import apsw
 
 from cortex.db.connect import Tx
-from cortex.errors import Conflict, Corrupt, Unavailable
+from cortex.errors import Corrupt, Unavailable
+from cortex.files import exists, refuse_existing, sync_folder
 
 # With the journal in the main file, a copy is one file.
 _SINGLE_FILE = "PRAGMA journal_mode = DELETE"
@@ -18,8 +19,7 @@ def copy_to(tx: Tx, target: Path) -> None:
 
     Raises Conflict where `target` exists, Unavailable where it cannot be written, Corrupt where the copy is damaged.
     """
-    if target.exists():
-        raise Conflict(f"{target} exists already", "give another name, or remove it first")
+    refuse_existing(target)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
@@ -31,7 +31,7 @@ def copy_to(tx: Tx, target: Path) -> None:
         # A hard link refuses an existing target, where a rename would replace it.
         os.link(temporary, target)
     except FileExistsError:
-        raise Conflict(f"{target} exists already", "give another name, or remove it first") from None
+        raise exists(target) from None
     except OSError as error:
         raise Unavailable(f"{target} cannot be written ({error.strerror})", "give another folder") from None
     finally:
@@ -63,14 +63,3 @@ def damage(tx: Tx, path: str) -> None:
     found = [row[0] for row in tx.execute("PRAGMA integrity_check(5)")]
     if found != ["ok"]:
         raise Corrupt(f"{path} is damaged: {'; '.join(found)}", "restore a backup with `cortex restore FROM`")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new name in `folder` last. Where folders cannot be opened (Windows) the system does it by itself."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

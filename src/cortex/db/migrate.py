@@ -27,9 +27,7 @@ def shipped() -> tuple[Migration, ...]:
     """The migrations of this version, in order."""
     folder = resources.files("cortex.db").joinpath("migrations")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    found = tuple(
-        Migration(int(name[:4]), name, folder.joinpath(name).read_text(encoding="utf-8")) for name in names
-    )
+    found = tuple(Migration(int(name[:4]), name, folder.joinpath(name).read_text(encoding="utf-8")) for name in names)
     assert [m.number for m in found] == list(range(1, len(found) + 1)), "migrations are numbered without gaps"
     return found
 

@@ -1,7 +1,7 @@
 """Import formats: a file becomes a stream of items to store and of entries that are skipped, each with its reason.
 
-Nothing is stored here. Text formats keep bytes as they are: an entry with NUL or with bytes that are not UTF-8 is
-skipped, never mended; a byte order mark is dropped, CRLF is a line end.
+Nothing is stored here. An entry with bytes that are not UTF-8, in plain text also one with NUL, is skipped, never
+mended; a byte order mark is dropped, CRLF is a line end.
 """
 
 import difflib

@@ -15,7 +15,7 @@ import msgspec
 
 from cortex import limits
 from cortex.importers import files, records, sniff
-from cortex.importers.items import Item, Skip, checked, utc
+from cortex.importers.items import Item, Skip, checked_text, utc
 
 _TURN = re.compile(
     r"(?:\[(?P<time>[^\]]{1,64})\] ?)?"
@@ -59,7 +59,7 @@ def _item(turn: _Turn, name: str, seq: int) -> Item | Skip:
     meta: dict[str, Any] = {"speaker": turn.speaker}
     if turn.time is not None and instant is None:
         meta["timestamp"] = turn.time
-    return checked(
+    return checked_text(
         Item(
             content=f"{turn.speaker}: {said}",
             where=turn.where,

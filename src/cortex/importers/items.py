@@ -55,6 +55,13 @@ def checked(item: Item) -> Item | Skip:
     return Skip(place(item.where), reason) if reason else item
 
 
+def checked_text(item: Item) -> Item | Skip:
+    """`checked` for formats that are plain text, where NUL means that something else was taken for text."""
+    if "\0" in item.content:
+        return Skip(place(item.where), "the content holds a NUL character")
+    return checked(item)
+
+
 def utc(text: str) -> str | None:
     """The canonical form of a time with an offset, None for anything else."""
     try:
@@ -63,22 +70,13 @@ def utc(text: str) -> str | None:
         return None
 
 
-def _not_text(value: str) -> str | None:
-    if "\0" in value:
-        return "holds a NUL character"
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return "is not valid UTF-8"
-    return None
-
-
 def _content_fault(content: str) -> str | None:
     if not content.strip():
         return "the content is empty"
-    if fault := _not_text(content):
-        return f"the content {fault}"
-    size = len(content.encode())
+    try:
+        size = len(content.encode())
+    except UnicodeEncodeError:
+        return "the content is not valid UTF-8"
     if size > limits.CONTENT_BYTES_MAX:
         return f"the content has {size} bytes, more than {limits.CONTENT_BYTES_MAX}"
     return None
@@ -91,6 +89,8 @@ def _text_fault(item: Item) -> str | None:
             continue
         if fault := _name_fault(value, chars_max):
             return f"the {field} {fault}"
+    if item.project is not None and (item.project != item.project.strip() or item.project.startswith("-")):
+        return "the project begins with a dash or has a space around it"
     if item.seq is not None and not 0 <= item.seq <= limits.SEQ_MAX:
         return f"the seq is not between 0 and {limits.SEQ_MAX}"
     return None
@@ -101,7 +101,10 @@ def _name_fault(value: str, chars_max: int) -> str | None:
         return "is empty"
     if len(value) > chars_max:
         return f"has {len(value)} characters, more than {chars_max}"
-    return _not_text(value)
+    if not value.isprintable():
+        unfit = next(char for char in value if not char.isprintable())
+        return f"holds the character U+{ord(unfit):04X}"
+    return None
 
 
 def _tags_fault(tags: tuple[str, ...]) -> str | None:
@@ -127,19 +130,14 @@ def _meta_fault(meta: dict[str, Any] | None) -> str | None:
     return None
 
 
-def _deeper_than(value: object, levels: int) -> bool:
-    layer = [value]
-    for _ in range(levels + 1):
-        layer = [inner for outer in layer for inner in _children(outer)]
-        if not layer:
-            return False
-    return True
-
-
-def _children(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return list(value) if isinstance(value, list | tuple) else []
+def _deeper_than(meta: dict[str, Any], levels: int) -> bool:
+    layer: list[Any] = [meta]
+    for _ in range(levels):
+        holders = [
+            value.values() if isinstance(value, dict) else value for value in layer if isinstance(value, dict | list)
+        ]
+        layer = [inner for holder in holders for inner in holder]
+    return bool(layer)
 
 
 def _order_fault(item: Item) -> str | None:

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from cortex import limits
 from cortex.importers import files, prose
-from cortex.importers.items import Item, Skip, checked, place
+from cortex.importers.items import Item, Skip, checked_text, place
 
 # Blocks only: inline markup takes most of the time and only that of headings is needed.
 _blocks = MarkdownIt("commonmark")
@@ -78,7 +78,7 @@ def _front_matter(lines: list[str]) -> int:
 def _sections(lines: list[str]) -> Iterator[_Section]:
     tokens = _blocks.parse("\n".join(lines))
     path: tuple[_Heading, ...] = ()
-    taken: set[tuple[str, ...]] = set()
+    taken: dict[tuple[str, ...], int] = {}
     line = start = 0
     blocks: list[int] = []
     for index, token in enumerate(tokens):
@@ -93,16 +93,20 @@ def _sections(lines: list[str]) -> Iterator[_Section]:
     yield _Section(path, line, start, blocks, len(lines))
 
 
-def _below(path: tuple[_Heading, ...], level: int, text: str, taken: set[tuple[str, ...]]) -> tuple[_Heading, ...]:
-    """The path to a heading: under the nearest one of a lower level, with a slug that is free there."""
+def _below(
+    path: tuple[_Heading, ...], level: int, text: str, taken: dict[tuple[str, ...], int]
+) -> tuple[_Heading, ...]:
+    """The path to a heading: under the nearest one of a lower level, with a slug that is free there.
+
+    `taken` holds each slug path in use and the last number given to its repetitions.
+    """
     above = tuple(heading for heading in path if heading.level < level)
     slugs = tuple(heading.slug for heading in above)
     base = free = slug(text)
-    count = 0
     while (*slugs, free) in taken:
-        count += 1
-        free = f"{base}-{count}"
-    taken.add((*slugs, free))
+        taken[*slugs, base] += 1
+        free = f"{base}-{taken[*slugs, base]}"
+    taken[*slugs, free] = 0
     return (*above, _Heading(level, text, free))
 
 
@@ -118,7 +122,7 @@ def _items(section: _Section, lines: list[str], name: str) -> Iterator[Item | Sk
     headings = [heading.text for heading in section.path]
     where = " > ".join(heading.marked for heading in section.path) or "before the first heading"
     for number, (line, body) in enumerate(_parts(section, lines), start=1):
-        yield checked(
+        yield checked_text(
             Item(
                 content=_with_path(headings, body),
                 where=place(where if number == 1 else f"part {number} of {where}"),
@@ -155,11 +159,10 @@ def _parts(section: _Section, lines: list[str]) -> Iterator[tuple[int, str]]:
 
 def _units(block: str) -> Iterator[tuple[int, str]]:
     """A block, or pieces of one that is longer than a part may be, with the lines before each."""
-    chars_max = limits.IMPORT_SECTION_BYTES_MAX // 4
-    if len(block) <= chars_max:
+    if len(block.encode("utf-8", "surrogateescape")) <= limits.IMPORT_SECTION_BYTES_MAX:
         yield 0, block
         return
-    for offset, piece in prose.pieces(block, chars_max):
+    for offset, piece in prose.pieces(block, limits.IMPORT_SECTION_BYTES_MAX // 4):
         yield block.count("\n", 0, offset), piece
 
 

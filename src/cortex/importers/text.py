@@ -7,7 +7,7 @@ import msgspec
 
 from cortex import limits
 from cortex.importers import files, prose
-from cortex.importers.items import Item, Skip, checked
+from cortex.importers.items import Item, Skip, checked_text
 
 
 class _Paragraph(msgspec.Struct, frozen=True):
@@ -23,7 +23,7 @@ def read(path: Path, name: str) -> Iterator[Item | Skip]:
             continue
         for offset, piece in prose.pieces(found.text, limits.IMPORT_PARAGRAPH_CHARS):
             line = found.line + found.text.count("\n", 0, offset)
-            yield checked(Item(content=piece, source=f"{name}:{line}", where=f"line {line}"))
+            yield checked_text(Item(content=piece, source=f"{name}:{line}", where=f"line {line}"))
 
 
 def _paragraphs(path: Path) -> Iterator[_Paragraph | Skip]:

@@ -74,9 +74,7 @@ class Signer:
 
     def __post_init__(self) -> None:
         if _KEY_NAME.fullmatch(self.name) is None:
-            raise Invalid(
-                f"{ascii(self.name)[:80]} is no name of a key", "leave out spaces, plus signs and controls"
-            )
+            raise Invalid(f"{ascii(self.name)[:80]} is no name of a key", "leave out spaces, plus signs and controls")
         if len(self.seed) != SEED_BYTES:
             raise Invalid(f"a seed of {len(self.seed)} bytes", f"give {SEED_BYTES}")
 
@@ -107,9 +105,7 @@ def parse_vkey(vkey: str) -> Key:
     if raw[:1] != _ED25519 or len(key.public) != _PUBLIC_BYTES:
         raise Invalid(f"the key of {name} is not an Ed25519 log key", "give a key of type 1")
     if named != key_id:
-        raise Invalid(
-            f"the key of {name} has the id {named}, not {key_id}", "copy the whole verifier key again"
-        )
+        raise Invalid(f"the key of {name} has the id {named}, not {key_id}", "copy the whole verifier key again")
     return key
 
 
@@ -149,9 +145,7 @@ def verify(note: str, vkeys: Iterable[str], threshold: int = 1, origin: str | No
     """
     checkpoint = _parse_body(verify_text(note, vkeys, threshold))
     if origin is not None and checkpoint.origin != origin:
-        raise Corrupt(
-            f"a checkpoint of {checkpoint.origin}, not of {origin}", "give the checkpoint of this log"
-        )
+        raise Corrupt(f"a checkpoint of {checkpoint.origin}, not of {origin}", "give the checkpoint of this log")
     return checkpoint
 
 
@@ -186,9 +180,7 @@ def split_note(note: str) -> tuple[str, tuple[Signature, ...]]:
         raise Corrupt("a note without a text, an empty line and signatures that end in a newline", _hint)
     signatures = tuple(_parse_signature(line) for line in lines[:-1].split("\n"))
     if len(signatures) > limits.NOTE_SIGNATURES_MAX:
-        raise Corrupt(
-            f"a note with {len(signatures)} signatures", f"at most {limits.NOTE_SIGNATURES_MAX} are read"
-        )
+        raise Corrupt(f"a note with {len(signatures)} signatures", f"at most {limits.NOTE_SIGNATURES_MAX} are read")
     return text + "\n", signatures
 
 

@@ -197,6 +197,4 @@ def _check_hashes(*hashes: bytes) -> None:
 
 def _check_range(range_: Sequence[bytes], size: int) -> None:
     if size < 0 or len(range_) != size.bit_count() or any(len(found) != HASH_BYTES for found in range_):
-        raise Corrupt(
-            f"a compact range of {len(range_)} parts for {size} leaves", "rebuild it from the leaves"
-        )
+        raise Corrupt(f"a compact range of {len(range_)} parts for {size} leaves", "rebuild it from the leaves")

@@ -53,9 +53,7 @@ def parse(text: str) -> Proof:
     if proof.index > limits.SEQ_MAX or len(proof.hashes) > limits.PROOF_HASHES_MAX:
         raise Corrupt(f"a proof of {len(proof.hashes)} hashes for leaf {proof.index}", _hint)
     if len(proof.extra) > limits.PROOF_EXTRA_BYTES_MAX:
-        raise Corrupt(
-            f"{len(proof.extra)} extra bytes in a proof", f"at most {limits.PROOF_EXTRA_BYTES_MAX} are read"
-        )
+        raise Corrupt(f"{len(proof.extra)} extra bytes in a proof", f"at most {limits.PROOF_EXTRA_BYTES_MAX} are read")
     return proof
 
 

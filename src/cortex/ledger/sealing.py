@@ -5,7 +5,7 @@ from datetime import timedelta
 from cortex import times
 from cortex.db.connect import Tx
 from cortex.ledger import chain
-from cortex.ledger.checkpoint import Checkpoint, sign
+from cortex.ledger.checkpoint import Checkpoint, parse, sign
 from cortex.ledger.keys import NodeKey
 
 
@@ -52,3 +52,8 @@ def _last(tx: Tx, state: chain.State) -> tuple[int, str | None]:
         "SELECT tree_size, created_at FROM ledger_checkpoint WHERE log = ? ORDER BY seq DESC LIMIT 1", (state.id,)
     ).fetchone()
     return (0, None) if row is None else (row[0], row[1])
+
+
+def size_of(note: str) -> int:
+    """How many entries a checkpoint of our own covers."""
+    return parse(note)[0].size

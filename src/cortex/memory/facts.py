@@ -13,7 +13,6 @@ from cortex.memory.model import Decided, Fact
 from cortex.memory.visibility import View
 
 
-
 def insert(tx: Tx, log: Appending, new: Decided) -> tuple[Fact, bool]:
     """Store a fact. Returns it and whether it was there already: then nothing changed.
 
@@ -27,9 +26,7 @@ def insert(tx: Tx, log: Appending, new: Decided) -> tuple[Fact, bool]:
         return lookup.revision(tx, existing), True
     if value(tx, "SELECT 1 FROM fact WHERE id = ?", (new.id,)) is not None:
         raise Conflict(f"fact {new.id} exists already", "leave the id to Cortex, or revise that fact")
-    tx.execute(
-        "INSERT INTO fact (id, tail, project_id) VALUES (?, ?, ?)", (new.id, plain(new.id)[::-1], project_id)
-    )
+    tx.execute("INSERT INTO fact (id, tail, project_id) VALUES (?, ?, ?)", (new.id, plain(new.id)[::-1], project_id))
     placed = log.add(
         "fact", subject=new.id, project=new.project, digest=fact_digest(new.salt, fields(new)), versioned=True
     )

@@ -57,10 +57,11 @@ def revision(tx: Tx, row_id: int) -> Fact:
     return fact(row)
 
 
-def resolve(tx: Tx, name: str) -> str:
+def resolve(tx: Tx, name: str, *, forgotten: bool = False) -> str:
     """The full id for a full id, or a prefix or suffix (from 4 hex digits on) that only one fact has.
 
-    Raises Invalid for what cannot be an id, NotFound for no fact (or a forgotten one), Conflict for several.
+    Raises Invalid for what cannot be an id, NotFound for no fact (or a forgotten one, unless `forgotten`), Conflict for
+    several.
     """
     digits = plain(name.strip())
     if not _HEX.fullmatch(digits) or len(digits) < limits.ID_PREFIX_CHARS_MIN:
@@ -74,9 +75,11 @@ def resolve(tx: Tx, name: str) -> str:
         " SELECT id, erased_at FROM fact WHERE tail >= ? AND tail < ?) ORDER BY erased_at IS NOT NULL, id LIMIT 4",
         (first, f"{first}g", backward, f"{backward}g"),
     ).fetchall()
-    held = [row[0] for row in found if row[1] is None]
+    held = [row[0] for row in found if forgotten or row[1] is None]
     if len(held) > 1:
-        raise Conflict(f"{name!r} fits {len(held)} facts or more, among them {' and '.join(held[:2])}", "give more digits")
+        raise Conflict(
+            f"{name!r} fits {len(held)} facts or more, among them {' and '.join(held[:2])}", "give more digits"
+        )
     if held:
         return str(held[0])
     if found:
@@ -161,6 +164,17 @@ def page(tx: Tx, filters: Filters, view: View, *, before: int | None, limit: int
     rows = tx.execute(
         f"SELECT r.id, {COLUMNS} {FROM} WHERE {narrow} AND {visible} {below} ORDER BY r.id DESC LIMIT :limit",
         {**given, **bindings, "before": before, "limit": limit},
+    )
+    return [(row[0], fact(row[1:])) for row in rows]
+
+
+def page_up(tx: Tx, filters: Filters, view: View, *, after: int, limit: int) -> list[tuple[int, Fact]]:
+    """Facts with their row numbers, the first changed first: those above `after`."""
+    narrow, given = filters.condition()
+    visible, bindings = view.condition()
+    rows = tx.execute(
+        f"SELECT r.id, {COLUMNS} {FROM} WHERE {narrow} AND {visible} AND r.id > :after ORDER BY r.id LIMIT :limit",
+        {**given, **bindings, "after": after, "limit": limit},
     )
     return [(row[0], fact(row[1:])) for row in rows]
 

@@ -37,7 +37,9 @@ class Hit(Struct, frozen=True, kw_only=True):
     explain: list[Explanation]
 
 
-def by_text(tx: Tx, query: str, filters: lookup.Filters, view: View, *, top_k: int) -> tuple[list[Hit], text.Query | None]:
+def by_text(
+    tx: Tx, query: str, filters: lookup.Filters, view: View, *, top_k: int
+) -> tuple[list[Hit], text.Query | None]:
     """The best `top_k` facts by bm25, and the query as it was understood (None: nothing in it can be searched).
 
     Equal scores are ordered by row, oldest first, so that the same file gives the same order.

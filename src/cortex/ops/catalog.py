@@ -1,12 +1,19 @@
 """Everything that Cortex can do, on one page and in the order of the help."""
 
-from cortex.ops import commands, facts, projects, search, views
+from typing import Any
+
+from cortex.ops import commands, facts, ledger, node, projects, search, transfer, views
 from cortex.ops.journal import Command
 from cortex.ops.registry import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
+    node.init,
+    node.status,
+    node.doctor,
     facts.store,
     facts.store_batch,
+    transfer.import_files,
+    transfer.export_facts,
     search.find,
     search.brief,
     views.show,
@@ -17,9 +24,17 @@ OPERATIONS: tuple[Operation, ...] = (
     facts.forget,
     projects.list_projects,
     projects.rename,
+    ledger.checkpoint,
+    ledger.verify,
+    ledger.export_ledger,
+    ledger.ledger_history,
+    ledger.prove,
+    ledger.verify_external,
+    node.make_backup,
+    node.reindex,
 )
 
-COMMANDS: tuple[type[Command], ...] = (
+COMMANDS: tuple[type[Command[Any]], ...] = (
     commands.FactsStored,
     commands.FactRevised,
     commands.FactRetracted,

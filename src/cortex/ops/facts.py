@@ -146,7 +146,9 @@ class ReviseFact(Request[Fact], frozen=True, kw_only=True):
         """The fields that were given."""
         given = structs.asdict(self)
         return {
-            name: given[name] for name in given if name not in {"id", "clear", "if_revision"} and given[name] is not None
+            name: given[name]
+            for name in given
+            if name not in {"id", "clear", "if_revision"} and given[name] is not None
         }
 
 
@@ -349,5 +351,3 @@ def _same(after: Decided, before: Fact) -> bool:
 def _check_interval(valid_from: str, valid_until: str | None) -> None:
     if valid_until is not None and valid_until <= valid_from:
         raise Invalid(f"valid_until {valid_until} is not after valid_from {valid_from}", "give a later end")
-
-

@@ -1,0 +1,81 @@
+"""What a verification can find, and the report of one."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from cortex import limits
+
+# Every code, with what it says. docs/ledger.md explains each.
+CODES = {
+    "SCHEMA": "a table, index, view or trigger is not what Cortex made",
+    "GAP": "an entry is missing, or a batch is torn",
+    "LEAF_HASH": "an entry's columns no longer give its hash",
+    "CHAIN_LINK": "an entry does not name the hash of the one before",
+    "TIME_ORDER": "an entry is older than the one before",
+    "ORIGIN": "the first entry does not name the log's origin and key",
+    "TREE_STATE": "the state row differs from what the entries give",
+    "TREE_NODE": "a stored node of the tree differs from what the entries give",
+    "CHECKPOINT_SEQ": "a checkpoint is missing or out of order",
+    "CHECKPOINT_SIG": "a checkpoint is not signed by the log's key, or says other than its row",
+    "TRUNCATED": "a signed checkpoint covers more entries than there are",
+    "HISTORY_REWRITTEN": "the entries do not give the root that was signed or remembered",
+    "ROLLBACK": "the log is shorter than it was when it was last verified, or gone",
+    "FACT_CHANGED": "a fact is not what its entry recorded",
+    "FACT_MISSING": "a fact that was recorded is gone without having been erased",
+}
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong: a stable code, where, and what was found."""
+
+    code: str
+    origin: str | None
+    entry: int | None
+    what: str
+
+
+class Findings:
+    """Findings as they come, up to FINDINGS_MAX; `more` counts the rest."""
+
+    def __init__(self) -> None:
+        self.list: list[Finding] = []
+        self.more = 0
+
+    def add(self, code: str, what: str, *, origin: str | None = None, entry: int | None = None) -> None:
+        assert code in CODES, code
+        if len(self.list) >= limits.FINDINGS_MAX:
+            self.more += 1
+            return
+        self.list.append(Finding(code=code, origin=origin, entry=entry, what=what))
+
+
+class LogChecked(Struct, frozen=True, kw_only=True):
+    """What was checked of one log."""
+
+    origin: str
+    active: bool
+    size: int
+    root: str
+    checked_from: int
+    checkpoints: int
+    signatures: Annotated[str, Meta(description="Whose key the checkpoints were checked against.")]
+    memory: Annotated[str, Meta(description="What was remembered outside the file, and used.")]
+
+
+class Verification(Struct, frozen=True, kw_only=True):
+    """The report of a verification. `ok` is true only when there is no finding; it claims no more than what was checked."""
+
+    ok: bool
+    findings: list[Finding]
+    more_findings: int
+    logs: list[LogChecked]
+    passes: list[str]
+    entries: int
+    revisions: int
+    erased: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 valid, 1 tampered."""
+        return 0 if self.ok else 1

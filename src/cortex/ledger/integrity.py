@@ -1,0 +1,215 @@
+"""The integrity pass: every entry, link, batch, node, checkpoint and state row of a log, streamed in constant memory.
+
+Bytes are encoded anew from the columns; links are compared with stored hashes, so that one edited entry is one finding.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortex import canonical, limits
+from cortex.db.connect import Tx, integer
+from cortex.errors import CortexError
+from cortex.ledger import chain, checkpoint, merkle
+from cortex.ledger.chain import State
+from cortex.ledger.findings import Findings, LogChecked
+from cortex.ledger.memory import Remembered
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass
+class _Walk:
+    """Where the pass stands in a log."""
+
+    size: int
+    head: bytes
+    range: list[bytes]
+    ts: str
+    batch_end: int
+    batch: tuple[int, int] = (0, 0)
+    # Roots to compare on the way: size of the tree -> what says so, and the root.
+    expected: dict[int, list[tuple[str, bytes]]] = field(default_factory=dict)
+
+
+def check(
+    tx: Tx,
+    state: State,
+    findings: Findings,
+    *,
+    own_vkey: str | None,
+    remembered: Remembered | None,
+    incremental: bool,
+    progress: Progress,
+) -> tuple[LogChecked, Remembered]:
+    """Check one log. With `incremental`, entries that `remembered` covers are taken as they were then.
+
+    `own_vkey` is the key this machine holds for the log, None when it holds none. Returns what was checked, and what is
+    to be remembered if nothing was found.
+    """
+    count = integer(tx, "SELECT count(*) FROM transactions WHERE log = ?", (state.id,))
+    walk = _begin(state, remembered if incremental and remembered and remembered.size <= count else None)
+    start = walk.size
+    vkey = own_vkey or state.vkey
+    signed = _check_checkpoints(tx, state, vkey, count, walk, findings)
+    if remembered is not None:
+        _expect_remembered(remembered, count, walk, findings)
+    _walk(tx, state, walk, findings, progress)
+    _check_first(tx, state, findings)
+    _check_state(tx, state, walk, findings)
+    root = merkle.range_root(walk.range, walk.size)
+    checked = LogChecked(
+        origin=state.origin,
+        active=state.active,
+        size=walk.size,
+        root=root.hex(),
+        checked_from=start,
+        checkpoints=signed,
+        signatures="this node's key" if own_vkey else "the key that the log itself names (origin not checked)",
+        memory=f"{remembered.size} entries, verified at {remembered.verified_at}" if remembered else "none",
+    )
+    kept = Remembered(
+        origin=state.origin,
+        size=walk.size,
+        root=root.hex(),
+        range=merkle.range_encode(walk.range).hex(),
+        head=walk.head.hex(),
+        ts=walk.ts,
+        verified_at="",
+    )
+    return checked, kept
+
+
+def _begin(state: State, resume: Remembered | None) -> _Walk:
+    if resume is None:
+        return _Walk(0, bytes.fromhex(canonical.origin_link(state.origin)), [], "", 0)
+    range_ = merkle.range_decode(bytes.fromhex(resume.range), resume.size)
+    return _Walk(resume.size, bytes.fromhex(resume.head), range_, resume.ts, resume.size)
+
+
+def _expect_remembered(remembered: Remembered, count: int, walk: _Walk, findings: Findings) -> None:
+    if remembered.size > count:
+        findings.add(
+            "ROLLBACK",
+            f"{count} entries are left of the {remembered.size} that were verified at {remembered.verified_at}",
+            origin=remembered.origin,
+        )
+    elif remembered.size > walk.size:
+        told = f"remembered since {remembered.verified_at}"
+        walk.expected.setdefault(remembered.size, []).append((told, bytes.fromhex(remembered.root)))
+
+
+def _check_checkpoints(tx: Tx, state: State, vkey: str, count: int, walk: _Walk, findings: Findings) -> int:
+    rows: Iterable[Any] = tx.execute(
+        "SELECT seq, tree_size, tree_root, note FROM ledger_checkpoint WHERE log = ? ORDER BY seq", (state.id,)
+    )
+    seen = last_size = 0
+    for seq, size, root, note in rows:
+        seen += 1
+        if seq != seen or size <= last_size:
+            findings.add("CHECKPOINT_SEQ", f"checkpoint {seq} of size {size} is out of order", origin=state.origin)
+        last_size = size
+        try:
+            head = checkpoint.verify(note, [vkey])
+        except CortexError as error:
+            findings.add("CHECKPOINT_SIG", f"checkpoint {seq}: {error.message}", origin=state.origin, entry=size)
+            continue
+        if (head.origin, head.size, head.root) != (state.origin, size, root):
+            findings.add("CHECKPOINT_SIG", f"checkpoint {seq} says other than its row", origin=state.origin, entry=size)
+        if head.size > count:
+            findings.add(
+                "TRUNCATED", f"checkpoint {seq} covers {head.size} entries, there are {count}", origin=state.origin
+            )
+        elif head.size > walk.size:
+            walk.expected.setdefault(head.size, []).append((f"checkpoint {seq}", head.root))
+    if seen != state.checkpoints:
+        findings.add("CHECKPOINT_SEQ", f"{seen} checkpoints are left of {state.checkpoints}", origin=state.origin)
+    return seen
+
+
+def _walk(tx: Tx, state: State, walk: _Walk, findings: Findings, progress: Progress) -> None:
+    total = state.size - walk.size
+    done = 0
+    for rows in _chunks(tx, state.id, walk.size):
+        for row in rows:
+            _check_entry(tx, state, walk, row, findings)
+        done += len(rows)
+        progress(done, total, "entries")
+    if walk.size != walk.batch_end:
+        findings.add("GAP", "the last batch is torn", origin=state.origin, entry=walk.size)
+
+
+def _chunks(tx: Tx, log: int, start: int) -> Iterator[list[Any]]:
+    last = start - 1
+    while rows := _rows(tx, log, last):
+        yield rows
+        last = rows[-1][4]
+
+
+def _rows(tx: Tx, log: int, last: int) -> list[Any]:
+    return tx.execute(
+        f"SELECT {chain.LEAF_COLUMNS}, hash FROM transactions WHERE log = ? AND idx > ? ORDER BY idx LIMIT ?",
+        (log, last, limits.VERIFY_CHUNK_LEAVES),
+    ).fetchall()
+
+
+def _check_entry(tx: Tx, state: State, walk: _Walk, row: tuple[Any, ...], findings: Findings) -> None:
+    actor, batch, batch_n, digest, idx, kind, parent, prev, project, rev, subject, ts, v, stored = row
+    if idx != walk.size:
+        findings.add("GAP", f"entries {walk.size} to {idx - 1} are missing", origin=state.origin, entry=walk.size)
+    encoded = canonical.encode(
+        (actor, batch, batch_n, digest and digest.hex(), idx, kind, parent, prev.hex(), project, rev, subject, ts, v)
+    )
+    hashed = merkle.leaf_hash(encoded)
+    if hashed != stored:
+        findings.add("LEAF_HASH", "its columns do not give its hash", origin=state.origin, entry=idx)
+    if prev != walk.head:
+        findings.add("CHAIN_LINK", "it does not follow the entry before", origin=state.origin, entry=idx)
+    if ts < walk.ts:
+        findings.add("TIME_ORDER", f"{ts} comes after {walk.ts}", origin=state.origin, entry=idx)
+    if idx >= walk.batch_end:
+        walk.batch, walk.batch_end = (batch, batch_n), batch + batch_n
+        if batch != idx:
+            findings.add("GAP", f"the batch of {batch_n} from {batch} is torn", origin=state.origin, entry=idx)
+    elif (batch, batch_n) != walk.batch:
+        findings.add("GAP", "the batch before is torn", origin=state.origin, entry=idx)
+        walk.batch, walk.batch_end = (batch, batch_n), batch + batch_n
+    walk.head, walk.ts = stored, ts
+    _grow(tx, state, walk, hashed, findings)
+
+
+def _grow(tx: Tx, state: State, walk: _Walk, hashed: bytes, findings: Findings) -> None:
+    nodes = merkle.range_append(walk.range, walk.size, hashed)
+    walk.size += 1
+    for level, index, node in nodes[limits.NODE_LEVEL_MIN :]:
+        stored = tx.execute(
+            "SELECT hash FROM ledger_node WHERE log = ? AND level = ? AND idx = ?", (state.id, level, index)
+        ).fetchone()
+        if stored is None or stored[0] != node:
+            findings.add("TREE_NODE", f"node {index} of level {level} differs", origin=state.origin, entry=walk.size)
+    if walk.size in walk.expected:
+        root = merkle.range_root(walk.range, walk.size)
+        for told, expected in walk.expected.pop(walk.size):
+            if root != expected:
+                findings.add("HISTORY_REWRITTEN", f"another root was {told}", origin=state.origin, entry=walk.size)
+
+
+def _check_first(tx: Tx, state: State, findings: Findings) -> None:
+    row = tx.execute("SELECT kind, subject FROM transactions WHERE log = ? AND idx = 0", (state.id,)).fetchone()
+    named = checkpoint.parse_vkey(state.vkey).name if row else None
+    if row is None or row != ("origin", state.vkey) or named != state.origin:
+        findings.add("ORIGIN", "the first entry does not name this log and its key", origin=state.origin, entry=0)
+
+
+def _check_state(tx: Tx, state: State, walk: _Walk, findings: Findings) -> None:
+    if (state.size, state.head, state.range, state.ts) != (
+        walk.size,
+        walk.head,
+        merkle.range_encode(walk.range),
+        walk.ts,
+    ):
+        findings.add("TREE_STATE", f"the state row says {state.size} entries", origin=state.origin, entry=walk.size)
+    nodes = integer(tx, "SELECT count(*) FROM ledger_node WHERE log = ?", (state.id,))
+    complete = sum(walk.size >> level for level in range(limits.NODE_LEVEL_MIN, walk.size.bit_length()))
+    if nodes != complete:
+        findings.add("TREE_NODE", f"{nodes} stored nodes where there should be {complete}", origin=state.origin)

@@ -1,0 +1,1 @@
+"""The MCP face: tools, resources and prompts made from the operations."""

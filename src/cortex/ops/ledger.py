@@ -1,0 +1,358 @@
+"""Operations on the transactions ledger: checkpoint, verify, prove, export, and checking what others exported."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cortex import files, limits
+from cortex import verify as offline
+from cortex.db.connect import Tx
+from cortex.errors import NotFound, Unavailable
+from cortex.ledger import chain, export, merkle, proof, sealing
+from cortex.ledger.findings import Verification
+from cortex.memory import lookup
+from cortex.ops import fields, verification
+from cortex.ops.context import Context
+from cortex.ops.registry import Cli, Request, Tool, operation
+
+_GROUP = "Trust"
+FilePath = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class LedgerHead(Struct, frozen=True, kw_only=True):
+    """A log's signed state. `vkey` is the key to hand to verifiers, `note` the C2SP signed note."""
+
+    origin: str
+    vkey: str
+    size: int
+    root: str
+    note: str
+
+
+class MakeCheckpoint(Request[LedgerHead], frozen=True, kw_only=True):
+    """Sign a checkpoint now."""
+
+
+@operation(
+    "ledger.checkpoint",
+    effect="write",
+    order="local",
+    method="checkpoint",
+    cli=(Cli("ledger checkpoint", group=_GROUP), Cli("ledger init", group=_GROUP)),
+    mcp=Tool("trust", title="Sign a checkpoint of the ledger", idempotent=True),
+)
+async def checkpoint(ctx: Context, request: MakeCheckpoint) -> LedgerHead:  # noqa: ARG001 - a request without fields
+    """Sign the ledger as it stands: origin, number of entries, Merkle root. Keep it elsewhere to detect rewriting.
+
+    Starts the ledger in a new file. `vkey` is what a verifier needs to trust this log (a line `log <vkey>`).
+    """
+    return await _seal(ctx)
+
+
+async def _seal(ctx: Context) -> LedgerHead:
+    at = ctx.now()
+
+    def seal(tx: Tx) -> LedgerHead:
+        state = sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor)
+        note = sealing.seal(tx, state, ctx.node_key)
+        return LedgerHead(origin=state.origin, vkey=state.vkey, size=state.size, root=state.root.hex(), note=note)
+
+    return await ctx.database.write(seal)
+
+
+class VerifyLedger(Request[Verification], frozen=True, kw_only=True):
+    """Verify the ledger and every fact against it."""
+
+    incremental: Annotated[bool, Meta(description="Only what came since the last verification.")] = False
+    text: Annotated[bool, Meta(description="Also every fact's text and fields against the entry that recorded it.")] = (
+        True
+    )
+    accept: Annotated[
+        bool, Meta(description="Forget what was remembered of this file, and take it as it is from now on.")
+    ] = False
+
+
+@operation(
+    "ledger.verify",
+    effect="read",
+    order="local",
+    method="verify",
+    cli=(Cli("ledger verify", group=_GROUP),),
+    mcp=Tool("trust", title="Verify the ledger"),
+)
+async def verify(ctx: Context, request: VerifyLedger) -> Verification:
+    """Check every entry, link, checkpoint and fact, and compare with what was remembered outside the file.
+
+    What is found valid is remembered in your own folder for the next time. It names what was checked and claims no more.
+    """
+    task = verification.Task(
+        database=str(ctx.database.path),
+        home=str(ctx.settings.home),
+        key=str(ctx.node_key.path),
+        incremental=request.incremental,
+        text=request.text,
+        accept=request.accept,
+    )
+    heads = await ctx.database.read(chain.logs)
+    if ctx.caller.face == "cli" or sum(head.size for head in heads) <= limits.VERIFY_INLINE_LEAVES:
+        return await ctx.database.read(lambda tx: verification.verify(tx, task, ctx.progress))
+    return await verification.verify_in_worker(task, ctx.progress)
+
+
+class ProofOfFact(Struct, frozen=True, kw_only=True):
+    """A proof that a fact is in the ledger, for someone who has only this and the log's key.
+
+    `leaf` is the entry's bytes, `proof` a C2SP tlog-proof, `disclosure` the fact's fields and salt, from which the entry's
+    digest is recomputed. Saved as JSON it is what `verify-external` and `verify.py` read.
+    """
+
+    format: str
+    leaf: str
+    proof: str
+    disclosure: dict[str, Any] | None
+
+
+class ProveFact(Request[ProofOfFact], frozen=True, kw_only=True):
+    """Prove that a fact is in the ledger."""
+
+    id: fields.FactId
+    revision: Annotated[int, Meta(description="Which revision; the newest unless given.", ge=1)] | None = None
+    output: Annotated[FilePath, Meta(description="File to write the proof to.")] | None = None
+    text: Annotated[
+        bool, Meta(description="With the fact's text and salt; without, only that something was recorded.")
+    ] = True
+
+
+@operation(
+    "ledger.prove",
+    effect="write",
+    order="local",
+    method="prove",
+    cli=(Cli("ledger prove ID", group=_GROUP),),
+)
+async def prove(ctx: Context, request: ProveFact) -> ProofOfFact:
+    """Prove to an outsider that a fact was recorded: its entry, the way to a signed checkpoint, and its text."""
+    at = ctx.now()
+
+    def build(tx: Tx) -> ProofOfFact:
+        fact_id = lookup.resolve(tx, request.id)
+        state = sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor)
+        row = _recorded(tx, fact_id, request.revision)
+        note = sealing.seal(tx, state, ctx.node_key) if row[0] == state.id else _last_note(tx, row[0], row[1])
+        size = sealing.size_of(note)
+        hashes = merkle.inclusion_proof(row[1], size, chain.nodes(tx, row[0]))
+        return ProofOfFact(
+            format="cortex-proof/v1",
+            leaf=chain.leaf_bytes(tx, row[0], row[1]).decode(),
+            proof=proof.encode(proof.Proof(row[1], tuple(hashes), note)),
+            disclosure=_disclosure(row[2:]) if request.text else None,
+        )
+
+    made = await ctx.database.write(build)
+    if request.output is not None:
+        await asyncio.to_thread(files.write_whole, Path(request.output), msgspec.json.format(msgspec.json.encode(made)))
+    return made
+
+
+def _recorded(tx: Tx, fact_id: str, number: int | None) -> tuple[Any, ...]:
+    row: Any = tx.execute(
+        "SELECT log, idx, lower(hex(salt)), content, type, tags, key, source, meta, confidence, valid_from, valid_until,"
+        " thread, seq FROM revision WHERE fact_id = ? AND (? IS NULL OR number = ?) ORDER BY number DESC LIMIT 1",
+        (fact_id, number, number),
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"fact {fact_id} has no revision {number}", "`cortex history` lists them")
+    return tuple(row)
+
+
+def _last_note(tx: Tx, log: int, idx: int) -> str:
+    row = tx.execute(
+        "SELECT note FROM ledger_checkpoint WHERE log = ? AND tree_size > ? ORDER BY seq LIMIT 1", (log, idx)
+    ).fetchone()
+    if row is None:
+        raise Unavailable("that entry is in an earlier log that no checkpoint covers", "prove a newer revision")
+    return str(row[0])
+
+
+def _disclosure(row: tuple[Any, ...]) -> dict[str, Any]:
+    salt, *held = row
+    names = (
+        "content",
+        "type",
+        "tags",
+        "key",
+        "source",
+        "meta",
+        "confidence",
+        "valid_from",
+        "valid_until",
+        "thread",
+        "seq",
+    )
+    shown = dict(zip(names, held, strict=True))
+    if shown["seq"] is not None:
+        shown["seq"] = str(shown["seq"])
+    return {"salt": salt, "fields": shown}
+
+
+class ExportedLedger(Struct, frozen=True, kw_only=True):
+    """What was exported. `trust` is the line that a verifier's trust file needs; hand it over another way."""
+
+    path: str
+    format: str
+    entries: int
+    checkpoints: int
+    origin: str
+    trust: str
+    verifier: str
+
+
+class ExportLedger(Request[ExportedLedger], frozen=True, kw_only=True):
+    """Export the ledger for an outsider."""
+
+    path: Annotated[FilePath, Meta(description="Folder, .zip, .json or .csv to make; must not exist yet.")]
+    format: Annotated[export.Format, Meta(description="By the path's ending unless given.")] | None = None
+
+
+@operation(
+    "ledger.export",
+    effect="write",
+    order="local",
+    method="export_ledger",
+    cli=(Cli("ledger export PATH", group=_GROUP),),
+)
+async def export_ledger(ctx: Context, request: ExportLedger) -> ExportedLedger:
+    """Write the ledger's entries and checkpoints for an outsider. No fact's text is in it.
+
+    `verifier` is the one file of plain Python that checks it anywhere, without Cortex.
+    """
+    target = Path(request.path)
+    form = request.format or export.format_of(target)
+    head = await _seal(ctx)
+
+    def write(tx: Tx) -> tuple[int, int]:
+        return export.write(tx, head.origin, target, form, ctx.progress)
+
+    entries, checkpoints = await ctx.database.read(write)
+    return ExportedLedger(
+        path=str(target),
+        format=form,
+        entries=entries,
+        checkpoints=checkpoints,
+        origin=head.origin,
+        trust=f"log {head.vkey}",
+        verifier=str(offline.__file__),
+    )
+
+
+class LedgerEntry(Struct, frozen=True, kw_only=True):
+    """One entry of the ledger that concerns a fact."""
+
+    origin: str
+    idx: int
+    kind: str
+    project: str | None
+    actor: str
+    at: str
+    rev: str | None
+    parent: str | None
+    digest: str | None
+    hash: str
+
+
+class LedgerHistory(Struct, frozen=True, kw_only=True):
+    """The entries that concern a fact, oldest first; they remain after it is forgotten."""
+
+    fact: str
+    entries: list[LedgerEntry]
+
+
+class ReadLedgerHistory(Request[LedgerHistory], frozen=True, kw_only=True):
+    """Read what the ledger says of a fact."""
+
+    fact: fields.FactId
+
+
+@operation(
+    "ledger.history",
+    effect="read",
+    order="local",
+    method="ledger_history",
+    cli=(Cli("ledger history FACT", group=_GROUP),),
+    mcp=Tool("trust", title="Read what the ledger says of a fact"),
+)
+async def ledger_history(ctx: Context, request: ReadLedgerHistory) -> LedgerHistory:
+    """What the ledger says of a fact: who changed it and when, also after it was forgotten."""
+
+    def read(tx: Tx) -> LedgerHistory:
+        fact_id = lookup.resolve(tx, request.fact, forgotten=True)
+        rows = tx.execute(
+            "SELECT l.origin, t.idx, t.kind, t.project, t.actor, t.ts, t.rev, t.parent, lower(hex(t.digest)),"
+            " lower(hex(t.hash)) FROM transactions AS t JOIN ledger_log AS l ON l.id = t.log WHERE t.subject = ?"
+            " AND t.kind IN ('fact', 'revise', 'retract', 'erase') ORDER BY t.log, t.idx LIMIT ?",
+            (fact_id, limits.LEDGER_BATCH_MAX),
+        )
+        names = ("origin", "idx", "kind", "project", "actor", "at", "rev", "parent", "digest", "hash")
+        entries: list[Any] = [dict(zip(names, row, strict=True)) for row in rows]
+        return LedgerHistory(
+            fact=fact_id, entries=[LedgerEntry(**{**entry, "digest": entry["digest"] or None}) for entry in entries]
+        )
+
+    return await ctx.database.read(read)
+
+
+class ExternalReport(Struct, frozen=True, kw_only=True):
+    """What the offline verifier said: `checked` what it looked at, `findings` what is wrong, `error` why it could not."""
+
+    status: Literal["valid", "tampered", "unchecked"]
+    origin: str
+    entries: int
+    checked: list[str]
+    findings: list[dict[str, str]]
+    error: str
+
+    @property
+    def exit_code(self) -> int:
+        """0 valid, 1 tampered or refused, 3 could not check."""
+        return {"valid": 0, "tampered": 1}.get(self.status, 3)
+
+
+class VerifyExternal(Request[ExternalReport], frozen=True, kw_only=True):
+    """Check an exported ledger or a proof."""
+
+    path: Annotated[FilePath, Meta(description="Exported folder, .zip or .json, or a proof.")]
+    trust: Annotated[FilePath, Meta(description="File with the keys to believe, one `log <vkey>` a line.")] | None = (
+        None
+    )
+    checkpoint: Annotated[
+        list[FilePath], Meta(description="Files with checkpoints that you kept.", max_length=100)
+    ] = []
+
+
+@operation(
+    "ledger.verify_external",
+    effect="read",
+    order="local",
+    method="verify_external",
+    cli=(Cli("ledger verify-external PATH", group=_GROUP),),
+)
+async def verify_external(ctx: Context, request: VerifyExternal) -> ExternalReport:  # noqa: ARG001 - needs no database
+    """Check what somebody exported, with the code of the offline verifier: needs only the file and a key to trust."""
+    report = await asyncio.to_thread(
+        offline.verify_path,
+        Path(request.path),
+        Path(request.trust) if request.trust is not None else None,
+        [Path(name) for name in request.checkpoint],
+    )
+    found = {0: "valid", 1: "tampered"}.get(report.exit_code, "unchecked")
+    return ExternalReport(
+        status=cast("Literal['valid', 'tampered', 'unchecked']", found),
+        origin=report.origin,
+        entries=report.leaves,
+        checked=report.notes,
+        findings=report.findings,
+        error=report.error,
+    )

@@ -1,0 +1,297 @@
+"""Operations that carry facts in and out: import of files, export as JSONL."""
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+from cortex import files, importers, limits, projects
+from cortex.db.connect import Tx
+from cortex.errors import CortexError, Invalid, Unavailable
+from cortex.memory import imports, lookup
+from cortex.memory.model import Decided, Fact
+from cortex.memory.visibility import View
+from cortex.ops import fields
+from cortex.ops.commands import ImportAdvanced
+from cortex.ops.context import Context
+from cortex.ops.facts import NewFact, decide
+from cortex.ops.registry import Cli, Request, operation
+
+_EXPORT_CHUNK = 1_000
+_BATCH_BYTES = limits.BATCH_BYTES_MAX // 4
+
+FilePath = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class Skipped(Struct, frozen=True, kw_only=True):
+    """An entry that was left out, where it stands in the file, and why."""
+
+    where: str
+    reason: str
+
+
+class FileImported(Struct, frozen=True, kw_only=True):
+    """What came of one file. `skips` shows the first of them; `resumed_at` is where an interrupted import went on."""
+
+    path: str
+    format: str
+    stored: int
+    duplicates: int
+    skipped: int
+    skips: list[Skipped]
+    resumed_at: int
+    error: str | None
+
+
+class ImportReport(Struct, frozen=True, kw_only=True):
+    """What came of an import, in all and for each file."""
+
+    project: str
+    stored: int
+    duplicates: int
+    skipped: int
+    files: list[FileImported]
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a file could not be read."""
+        return 1 if any(file.error for file in self.files) else 0
+
+
+class ImportFiles(Request[ImportReport], frozen=True, kw_only=True):
+    """Import files."""
+
+    paths: Annotated[list[FilePath], Meta(description="Files to import.", min_length=1, max_length=1_000)]
+    format: (
+        Annotated[str, Meta(description=f"One of {', '.join(importers.FORMATS)}; found out unless given.")] | None
+    ) = None
+    project: fields.Project | None = None
+
+    def check(self) -> None:
+        """Raise Invalid for an unknown format."""
+        if self.format is not None and self.format not in importers.FORMATS:
+            raise Invalid(f"there is no format {self.format[:40]!r}", f"there are {', '.join(importers.FORMATS)}")
+
+
+@operation(
+    "transfer.import",
+    effect="write",
+    order="gossip",
+    method="import_files",
+    cli=(Cli("import PATHS...", group="Memory"),),
+)
+async def import_files(ctx: Context, request: ImportFiles) -> ImportReport:
+    """Import facts from files: JSONL, Markdown, text, dialogues, other memories' exports, an earlier CORTEX file.
+
+    Duplicates are counted, not stored again; an interrupted import goes on where it stopped; what is skipped is named.
+    """
+    project = fields.project_name(ctx, request.project)
+    done = [await _import_file(ctx, Path(path), request.format, project) for path in request.paths]
+    return ImportReport(
+        project=project,
+        stored=sum(file.stored for file in done),
+        duplicates=sum(file.duplicates for file in done),
+        skipped=sum(file.skipped for file in done),
+        files=done,
+    )
+
+
+async def _import_file(ctx: Context, path: Path, form: str | None, project: str) -> FileImported:
+    skips: list[Skipped] = []
+    run = None
+    try:
+        chosen = form if form is not None else await asyncio.to_thread(importers.detect, path)
+        run = await _begin(ctx, path, chosen, project)
+        start = run.position
+        entries = itertools.islice(importers.read(path, chosen, name=run.name), start, None)
+        async for run in _steps(ctx, run, entries, skips):
+            ctx.progress(run.position, 0, path.name)
+    except CortexError as error:
+        if run is None:
+            return _failed(path, form, str(error))
+        return _report(path, run, skips, start=0, error=str(error))
+    return _report(path, run, skips, start=start, error=None)
+
+
+async def _begin(ctx: Context, path: Path, form: str, project: str) -> imports.Run:
+    digest = await asyncio.to_thread(_sha256, path)
+    before = await ctx.database.read(lambda tx: imports.unfinished(tx, project, digest, form))
+    return before or imports.Run(
+        id=ctx.new_id(),
+        project=project,
+        name=source_name(path, Path.cwd()),
+        format=form,
+        digest=digest,
+        salt=ctx.new_salt(),
+        position=0,
+        stored=0,
+        duplicates=0,
+        skipped=0,
+        finished=False,
+    )
+
+
+async def _steps(
+    ctx: Context, run: imports.Run, entries: Iterator[importers.Item | importers.Skip], skips: list[Skipped]
+) -> AsyncIterator[imports.Run]:
+    while True:
+        batch = await asyncio.to_thread(_take, entries)
+        now = ctx.now()
+        new: list[Decided] = []
+        for entry in batch:
+            fact = _decided(ctx, entry, run.project, now)
+            if isinstance(fact, Skipped):
+                run = structs.replace(run, skipped=run.skipped + 1)
+                if len(skips) < limits.IMPORT_SKIPS_SHOWN:
+                    skips.append(fact)
+            else:
+                new.append(fact)
+        finished = len(batch) < limits.IMPORT_BATCH_FACTS and _size(batch) < _BATCH_BYTES
+        run = structs.replace(run, position=run.position + len(batch), finished=finished)
+        run = await ctx.journal.commit(ImportAdvanced(actor=ctx.caller.actor, at=now, run=run, facts=tuple(new)))
+        yield run
+        if finished:
+            return
+
+
+def _take(entries: Iterator[importers.Item | importers.Skip]) -> list[importers.Item | importers.Skip]:
+    batch: list[importers.Item | importers.Skip] = []
+    size = 0
+    while len(batch) < limits.IMPORT_BATCH_FACTS and size < _BATCH_BYTES:
+        entry = next(entries, None)
+        if entry is None:
+            break
+        batch.append(entry)
+        size = _size(batch[-1:]) + size
+    return batch
+
+
+def _size(batch: list[importers.Item | importers.Skip]) -> int:
+    return sum(len(entry.content.encode()) for entry in batch if isinstance(entry, importers.Item))
+
+
+def _decided(ctx: Context, entry: importers.Item | importers.Skip, project: str, now: str) -> Decided | Skipped:
+    if isinstance(entry, importers.Skip):
+        return Skipped(where=entry.where, reason=entry.reason)
+    given = structs.asdict(entry)
+    where = given.pop("where")
+    given |= {"tags": list(entry.tags), "project": entry.project or project}
+    try:
+        fact = NewFact(**given)
+        fact.check()
+        return decide(ctx, fact, now)
+    except CortexError as error:
+        return Skipped(where=where, reason=error.message)
+
+
+def _failed(path: Path, form: str | None, error: str) -> FileImported:
+    return FileImported(
+        path=str(path), format=form or "", stored=0, duplicates=0, skipped=0, skips=[], resumed_at=0, error=error
+    )
+
+
+def _report(path: Path, run: imports.Run, skips: list[Skipped], *, start: int, error: str | None) -> FileImported:
+    return FileImported(
+        path=str(path),
+        format=run.format,
+        stored=run.stored,
+        duplicates=run.duplicates,
+        skipped=run.skipped,
+        skips=skips,
+        resumed_at=start,
+        error=error,
+    )
+
+
+def source_name(path: Path, cwd: Path) -> str:
+    """What a file is called in keys and sources: its path from its repository's root, from here, or in full."""
+    resolved = projects.resolved(path)
+    root = projects.repository_root(resolved.parent, home=projects.user_home() or Path("/"))
+    for base in (root, projects.resolved(cwd)):
+        if base is not None and resolved.is_relative_to(base):
+            return resolved.relative_to(base).as_posix()
+    return resolved.as_posix()
+
+
+def _sha256(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read ({error.strerror})", "give a file that you can read") from None
+
+
+class ExportReport(Struct, frozen=True, kw_only=True):
+    """How many facts were exported, and where to (null: streamed)."""
+
+    facts: int
+    path: str | None
+
+
+class ExportFacts(Request[ExportReport], frozen=True, kw_only=True):
+    """Export facts as JSON lines."""
+
+    output: Annotated[FilePath, Meta(description="File to make; standard output unless given.")] | None = None
+    project: fields.Project | None = None
+    all_projects: fields.AllProjects = False
+    types: fields.Types = []
+    tags: fields.HasTags = []
+
+
+@operation(
+    "transfer.export",
+    effect="read",
+    order="local",
+    method="export_facts",
+    cli=(Cli("export", group="Memory", rename={"types": "type", "tags": "tag"}),),
+)
+async def export_facts(ctx: Context, request: ExportFacts) -> ExportReport:
+    """Export the facts that are believed, past and future ones too, one JSON object a line: what `import` reads back."""
+    if request.all_projects and request.project is not None:
+        raise Invalid("both project and all_projects are given", "give one of them")
+    names = None if request.all_projects else (fields.project_name(ctx, request.project),)
+    narrow = fields.filters(names, request.types, request.tags)
+    emit = ctx.emit
+    if request.output is not None:
+        target = Path(request.output)
+        count = await ctx.database.read(lambda tx: _write_file(tx, narrow, target, ctx))
+        return ExportReport(facts=count, path=request.output)
+    if emit is None:
+        raise Invalid("there is nowhere to export to", "give `output`")
+
+    def stream(tx: Tx) -> int:
+        written = 0
+        for fact in _facts(tx, narrow):
+            emit(_line(fact))
+            written += 1
+        return written
+
+    count = await ctx.database.read(stream)
+    return ExportReport(facts=count, path=None)
+
+
+def _write_file(tx: Tx, narrow: lookup.Filters, target: Path, ctx: Context) -> int:
+    count = 0
+    with files.new_file(target) as file:
+        for fact in _facts(tx, narrow):
+            file.write(_line(fact))
+            count += 1
+            if count % _EXPORT_CHUNK == 0:
+                ctx.progress(count, 0, target.name)
+    return count
+
+
+def _facts(tx: Tx, narrow: lookup.Filters) -> Iterator[Fact]:
+    after = 0
+    while page := lookup.page_up(tx, narrow, View(None), after=after, limit=_EXPORT_CHUNK):
+        yield from (fact for _, fact in page)
+        after = page[-1][0]
+
+
+def _line(fact: Fact) -> bytes:
+    return msgspec.json.encode(fact) + b"\n"

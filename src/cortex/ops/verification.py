@@ -1,0 +1,145 @@
+"""Running a verification: all passes on one snapshot, here or in a worker process."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, structs
+
+from cortex import limits, times
+from cortex.db import migrate, schema
+from cortex.db.connect import Tx, connect
+from cortex.errors import BY_KIND, CortexError, Internal
+from cortex.ledger import chain, integrity, memory
+from cortex.ledger.findings import Findings, LogChecked, Verification
+from cortex.ledger.keys import NodeKey
+from cortex.memory import textcheck
+from cortex.ops.context import Progress
+
+_LINE_BYTES_MAX = 64 << 20
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """What to verify, as a worker process is told."""
+
+    database: str
+    home: str
+    key: str
+    incremental: bool
+    text: bool
+    accept: bool
+
+
+def verify(tx: Tx, task: Task, progress: Progress) -> Verification:
+    """Every pass over every log, on the snapshot of `tx`. What is valid is remembered outside the file."""
+    home, database = Path(task.home), Path(task.database)
+    kept = memory.Memory(path="", logs=[]) if task.accept else memory.load(home, database)
+    findings = Findings()
+    for difference in schema.differences(tx, migrate.shipped()):
+        findings.add("SCHEMA", difference)
+    states = chain.logs(tx)
+    checked, remember = _check_logs(tx, states, kept, NodeKey(Path(task.key)), findings, task.incremental, progress)
+    passes = ["schema", "integrity", "checkpoints"]
+    revisions = erased = 0
+    if task.text:
+        since = {state.id: log.checked_from for state, log in zip(states, checked, strict=True) if task.incremental}
+        revisions, erased = textcheck.check(tx, findings, since=since, progress=progress)
+        passes.append("text")
+    if not findings.list:
+        memory.save(home, database, remember)
+    return Verification(
+        ok=not findings.list,
+        findings=findings.list,
+        more_findings=findings.more,
+        logs=checked,
+        passes=passes,
+        entries=sum(log.size - log.checked_from for log in checked),
+        revisions=revisions,
+        erased=erased,
+    )
+
+
+def _check_logs(
+    tx: Tx,
+    states: list[chain.State],
+    kept: memory.Memory,
+    key: NodeKey,
+    findings: Findings,
+    incremental: bool,
+    progress: Progress,
+) -> tuple[list[LogChecked], list[memory.Remembered]]:
+    checked: list[LogChecked] = []
+    remember: list[memory.Remembered] = []
+    for state in states:
+        own = key.signer(state.origin).vkey if key.exists() else None
+        log, after = integrity.check(
+            tx,
+            state,
+            findings,
+            own_vkey=own if own == state.vkey else None,
+            remembered=kept.of(state.origin),
+            incremental=incremental,
+            progress=progress,
+        )
+        checked.append(log)
+        remember.append(structs.replace(after, verified_at=times.now()))
+    for before in kept.logs:
+        if before.origin not in {state.origin for state in states}:
+            findings.add(
+                "ROLLBACK",
+                f"the log that had {before.size} entries at {before.verified_at} is gone",
+                origin=before.origin,
+            )
+    return checked, remember
+
+
+async def verify_in_worker(task: Task, progress: Progress) -> Verification:
+    """The same in a process of its own, so that this one keeps answering. Cancelling ends the process."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cortex.ops.verification", stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, limit=_LINE_BYTES_MAX,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(msgspec.json.encode(task) + b"\n")
+        process.stdin.close()
+        async for line in process.stdout:
+            said = json.loads(line)
+            if "progress" in said:
+                progress(*said["progress"])
+            elif "result" in said:
+                return msgspec.convert(said["result"], Verification)
+            else:
+                raise _told(said["error"])
+        raise Internal("the verifying process ended without a result", "look at its messages, then try again")
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def _told(error: dict[str, str]) -> CortexError:
+    return BY_KIND[error["kind"]](error["message"], error["hint"])
+
+
+def _work() -> None:
+    """The worker: a task on stdin, lines of progress and one result on stdout."""
+
+    def say(what: dict[str, object]) -> None:
+        sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
+        sys.stdout.buffer.flush()
+
+    task = msgspec.json.decode(sys.stdin.buffer.readline(), type=Task)
+    try:
+        connection = connect(Path(task.database), busy_timeout_ms=limits.BUSY_TIMEOUT_MS)
+        connection.execute("BEGIN")
+        say({"result": verify(connection, task, lambda *at: say({"progress": at}))})
+    except CortexError as error:
+        say({"error": {"kind": error.kind, "message": error.message, "hint": error.hint}})
+
+
+if __name__ == "__main__":
+    _work()
