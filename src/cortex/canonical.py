@@ -96,11 +96,11 @@ def leaf(
     for name, number in (("batch", batch), ("batch_n", batch_n), ("idx", idx), ("v", v)):
         _check_integer(name, number)
     for name, text in (("actor", actor), ("kind", kind), ("prev", prev), ("ts", ts)):
-        _check_text(name, text)
+        check_text(name, text)
     nullable = {"digest": digest, "parent": parent, "project": project, "rev": rev, "subject": subject}
     for name, optional in nullable.items():
         if optional is not None:
-            _check_text(name, optional)
+            check_text(name, optional)
     _check_place(idx, kind, v)
     if not batch <= idx < batch + batch_n:
         raise Invalid(f"leaf {idx} is outside its batch", f"the batch has {batch_n} leaves from {batch}")
@@ -167,7 +167,8 @@ def _check_integer(name: str, number: object) -> None:
         raise Invalid(f"{name} is {ascii(number)[:40]}", "give an integer from 0 to 2^53 - 1")
 
 
-def _check_text(name: str, text: object) -> None:
+def check_text(name: str, text: object) -> None:
+    """Raise Invalid for what a leaf may not hold: control characters and lone surrogates."""
     if not isinstance(text, str):
         raise Invalid(f"{name} is {ascii(text)[:40]}", "give text")
     found = _FORBIDDEN.search(text)

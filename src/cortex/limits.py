@@ -73,6 +73,9 @@ NOTE_SIGNATURES_MAX = 64
 PROOF_HASHES_MAX = 53
 PROOF_EXTRA_BYTES_MAX = 4 << 10
 
+# What the command line reads of standard input or of a file given as `@FILE`: a full batch with its JSON.
+CLI_INPUT_BYTES_MAX = 4 * BATCH_BYTES_MAX
+
 # A wall clock behind the file's last entry by no more than this still sees that entry as present.
 CLOCK_STEP_SECONDS = 600
 

@@ -237,6 +237,8 @@ def _vouch(own: list[Note], kept: list[Note], roots: dict[int, bytes], keys: lis
     seen: dict[int, bytes] = {}
     for at, note in enumerate([*own, *kept]):
         where, remembered = note.size, at >= len(own)
+        if 0 < at < len(own) and where <= own[at - 1].size:
+            report.fail("CHECKPOINT_SEQ", where, "stands after a checkpoint of this size or a larger one")
         good = [verify_ed25519(k[2], note.signed, s[2]) for k in known for s in note.signatures if k[:2] == s[:2]]
         if report.origin not in ("", note.origin):
             report.fail("ORIGIN", where, "a checkpoint of another log")
@@ -307,8 +309,6 @@ def _parse_notes(given: Iterable[Any], report: Report) -> list[Note]:
             notes.append(parse_note(item if isinstance(item, str) else json.loads(item)["note"]))
         except _ERRORS:
             report.fail("CHECKPOINT_SIG", "-", f"checkpoint {at} is not in canonical form")
-        if [note.size for note in notes[-2:]] != sorted(note.size for note in notes[-2:]):
-            report.fail("CHECKPOINT_SEQ", notes[-1].size, "stands after a larger checkpoint")
         if at >= CHECKPOINTS_MAX:
             raise ValueError(f"over {CHECKPOINTS_MAX} checkpoints")
     return notes

@@ -108,6 +108,7 @@ class Appending:
     """The entries of one command, collected; `appending` writes them when the command is done."""
 
     def __init__(self, state: State, at: str, actor: str) -> None:
+        canonical.check_text("actor", actor)
         self.actor = actor
         # Time in a log never runs back, whatever the wall clock does; within one microsecond the clock counts.
         self.ts = max(at, state.ts)
@@ -156,20 +157,18 @@ class Appending:
         )
 
     def _encode(self, entry: _Entry, prev: bytes) -> bytes:
-        return canonical.leaf(
-            actor=self.actor,
-            batch=self._state.size,
-            batch_n=len(self.entries),
-            digest=None if entry.digest is None else entry.digest.hex(),
-            idx=entry.placed.idx,
-            kind=entry.kind,
-            parent=entry.parent,
-            prev=prev.hex(),
-            project=entry.project,
-            rev=entry.placed.rev,
-            subject=entry.subject,
-            ts=self.ts,
-        )
+        # Only these come from callers; the rest is ours, in canonical form already.
+        for name, given in (("subject", entry.subject), ("project", entry.project)):
+            if given is not None:
+                canonical.check_text(name, given)
+        digest = None if entry.digest is None else entry.digest.hex()
+        place = entry.placed
+        return canonical.encode(
+            (
+                self.actor, self._state.size, len(self.entries), digest, place.idx, entry.kind, entry.parent, prev.hex(),
+                entry.project, place.rev, entry.subject, self.ts, canonical.VERSION,
+            )
+        )  # fmt: skip
 
     def _row(self, entry: _Entry, prev: bytes, hashed: bytes) -> tuple[object, ...]:
         place = entry.placed

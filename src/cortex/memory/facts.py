@@ -24,13 +24,12 @@ def insert(tx: Tx, log: Appending, new: Decided) -> tuple[Fact, bool]:
     existing = _duplicate(tx, project_id, fingerprint, new, log.ts)
     if existing is not None:
         return lookup.revision(tx, existing), True
-    if value(tx, "SELECT 1 FROM fact WHERE id = ?", (new.id,)) is not None:
-        raise Conflict(f"fact {new.id} exists already", "leave the id to Cortex, or revise that fact")
     tx.execute("INSERT INTO fact (id, tail, project_id) VALUES (?, ?, ?)", (new.id, plain(new.id)[::-1], project_id))
     placed = log.add(
         "fact", subject=new.id, project=new.project, digest=fact_digest(new.salt, fields(new)), versioned=True
     )
-    return lookup.revision(tx, _write(tx, new, project_id, 1, None, placed, log.actor, fingerprint)), False
+    _write(tx, new, project_id, 1, None, placed, log.actor, fingerprint)
+    return _fact(new, 1, placed, log.actor), False
 
 
 def revise(tx: Tx, log: Appending, new: Decided, if_revision: int | None) -> Fact:
@@ -46,7 +45,8 @@ def revise(tx: Tx, log: Appending, new: Decided, if_revision: int | None) -> Fac
     )
     _retire(tx, row_id, placed)
     fingerprint = _fingerprint(project_id, new)
-    return lookup.revision(tx, _write(tx, new, project_id, number + 1, rev, placed, log.actor, fingerprint))
+    _write(tx, new, project_id, number + 1, rev, placed, log.actor, fingerprint)
+    return _fact(new, number + 1, placed, log.actor)
 
 
 def retract(tx: Tx, log: Appending, fact_id: str, if_revision: int | None) -> Fact:
@@ -112,7 +112,7 @@ def _write(
     placed: Placed,
     actor: str,
     fingerprint: int,
-) -> int:
+) -> None:
     grams = text.grams(f"{new.content} {new.key or ''} {new.tags}")
     tx.execute(
         _INSERT,
@@ -122,9 +122,17 @@ def _write(
             new.salt, placed.log, placed.idx, fingerprint, grams,
         ),
     )  # fmt: skip
-    row_id = tx.last_insert_rowid()
-    text.add(tx, row_id)
-    return row_id
+    text.add(tx, tx.last_insert_rowid())
+
+
+def _fact(new: Decided, number: int, placed: Placed, actor: str) -> Fact:
+    """What was just written, as reading it back would give it."""
+    return lookup.fact(
+        (
+            new.id, new.project, new.content, new.type, new.tags, new.key, new.source, new.meta, new.confidence,
+            new.thread, new.seq, new.valid_from, new.valid_until, placed.ts, None, number, actor,
+        )
+    )  # fmt: skip
 
 
 _INSERT = (
@@ -141,11 +149,13 @@ def _fingerprint(project_id: int, new: Decided) -> int:
 
 
 def _duplicate(tx: Tx, project_id: int, fingerprint: int, new: Decided, now: str) -> int | None:
+    if value(tx, "SELECT 1 FROM revision WHERE fingerprint = ? AND retired_at IS NULL", (fingerprint,)) is None:
+        return None
     visible, bindings = View(as_of=None if new.dated else now).condition()
     dated = "AND r.valid_from = :valid_from" if new.dated else ""
     found = value(
         tx,
-        "SELECT r.id FROM revision AS r WHERE r.fingerprint = :fingerprint AND r.project_id = :project_id "
+        "SELECT r.id FROM revision AS r INDEXED BY revision_fingerprint WHERE r.fingerprint = :fingerprint AND r.project_id = :project_id "
         "AND r.content = :content AND r.type = :type AND r.key IS :key AND r.thread IS :thread AND r.seq IS :seq "
         f"AND r.valid_until IS :valid_until {dated} AND {visible} ORDER BY r.id LIMIT 1",
         {
