@@ -130,8 +130,7 @@ def verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def _unbase64(text: str) -> bytes:
-    raw = base64.b64decode(text, validate=True)
-    if base64.b64encode(raw).decode() != text:
+    if base64.b64encode(raw := base64.b64decode(text, validate=True)).decode() != text:
         raise ValueError("base64 in another form than the canonical")
     return raw
 
@@ -237,8 +236,6 @@ def _vouch(own: list[Note], kept: list[Note], roots: dict[int, bytes], keys: lis
     seen: dict[int, bytes] = {}
     for at, note in enumerate([*own, *kept]):
         where, remembered = note.size, at >= len(own)
-        if 0 < at < len(own) and where <= own[at - 1].size:
-            report.fail("CHECKPOINT_SEQ", where, "stands after a checkpoint of this size or a larger one")
         good = [verify_ed25519(k[2], note.signed, s[2]) for k in known for s in note.signatures if k[:2] == s[:2]]
         if report.origin not in ("", note.origin):
             report.fail("ORIGIN", where, "a checkpoint of another log")
@@ -306,9 +303,13 @@ def _parse_notes(given: Iterable[Any], report: Report) -> list[Note]:
     notes: list[Note] = []
     for at, item in enumerate(given):
         try:
-            notes.append(parse_note(item if isinstance(item, str) else json.loads(item)["note"]))
+            note = parse_note(item if isinstance(item, str) else json.loads(item)["note"])
         except _ERRORS:
             report.fail("CHECKPOINT_SIG", "-", f"checkpoint {at} is not in canonical form")
+        else:
+            if notes and note.size <= notes[-1].size:
+                report.fail("CHECKPOINT_SEQ", note.size, "stands after a checkpoint of this size or a larger one")
+            notes.append(note)
         if at >= CHECKPOINTS_MAX:
             raise ValueError(f"over {CHECKPOINTS_MAX} checkpoints")
     return notes
@@ -328,8 +329,7 @@ def _open(path: Path) -> tuple[dict[str, Any], list[str]]:
         root: Any = path
         names = [part.name for part in itertools.islice(path.rglob("*"), FILES_MAX + 1)]
     elif zipfile.is_zipfile(path):
-        root = zipfile.Path(path)
-        files = root.root.infolist()
+        files = (root := zipfile.Path(path)).root.infolist()
         if any(f.compress_type not in (0, 8) or f.file_size > f.compress_size * ZIP_RATIO_MAX + 9999 for f in files):
             raise ValueError("an archive that expands too far, or of a compression that is not deflate")
         names = [Path(file.filename).name for file in files]

@@ -27,7 +27,7 @@ class Globals:
 def globals_of(ctx: click.Context) -> Globals:
     """The global options as given anywhere on the line."""
     given: dict[str, Any] = ctx.meta.get(_GIVEN, {})
-    flags = {name: given[name] for name in ("db", "project") if name in given}
+    flags: dict[str, str] = {name: given[name] for name in ("db", "project") if name in given}
     return Globals(project=given.get("project"), json=bool(given.get("json")), flags=flags)
 
 
@@ -96,9 +96,9 @@ def write_options(command: click.Command, ctx: click.Context, formatter: click.H
     own: list[tuple[str, str]] = []
     everywhere: list[tuple[str, str]] = []
     for parameter in command.get_params(ctx):
-        record = parameter.get_help_record(ctx)
+        record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
         if record is not None:
-            shared = isinstance(parameter, _Global) or parameter.name == "help"
+            shared = isinstance(parameter, _Global) or "--help" in parameter.opts
             (everywhere if shared else own).append(record)
     for title, records in (("Options", own), ("Options of every command", everywhere)):
         if records:

@@ -23,10 +23,10 @@ class Text(click.ParamType[str]):
     def __init__(self, choices: tuple[str, ...] = ()) -> None:
         self.choices = choices
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(choice) for choice in self.choices if choice.startswith(incomplete)]
 
 
@@ -106,9 +106,7 @@ class OperationCommand(Command):
         if isinstance(value, bool):
             return value
         texts = [str(part) for part in value] if isinstance(value, tuple) else [str(value)]
-        return values.read(
-            self.fields[name], texts, inputs, stdin=name == self.line.stdin, label=self.option_of(name)
-        )
+        return values.read(self.fields[name], texts, inputs, stdin=name == self.line.stdin, label=self.option_of(name))
 
     def _take_project(self, data: dict[str, object], given_globals: Globals) -> None:
         if given_globals.project is None or "project" not in self.fields:
@@ -121,9 +119,7 @@ class OperationCommand(Command):
         if not self.usage.positionals:
             return []
         # One argument takes all values: which of them is left out is decided when they have been counted.
-        return [
-            click.Argument([_VALUES], nargs=-1, required=False, metavar=self.usage.places, type=click.UNPROCESSED)
-        ]
+        return [click.Argument([_VALUES], nargs=-1, required=False, metavar=self.usage.places, type=click.UNPROCESSED)]
 
     def _options(self) -> list[click.Parameter]:
         placed = {place.field for place in self.usage.positionals} | {"project"}

@@ -122,6 +122,21 @@ def note(lines: Iterable[str]) -> None:
         _write(sys.stderr, "".join(f"{line}\n" for line in lines), "standard error")
 
 
+def say_json(text: str) -> None:
+    """One JSON document, in UTF-8 whatever the terminal's encoding."""
+    emit(text.encode() + b"\n")
+
+
+def printable_json(text: str) -> str:
+    """JSON as a terminal may show it: characters that could steer the screen are escaped, in JSON's own way."""
+    return "".join(c if c.isprintable() or c == "\n" else _json_escaped(c) for c in text)
+
+
+def _json_escaped(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
+
+
 def emit(data: bytes) -> None:
     """Bytes as they are, on standard output."""
     _write(sys.stdout, data, "standard output")

@@ -42,6 +42,11 @@ class Field:
         return isinstance(self.kind, inspect.DictType)
 
     @property
+    def structured(self) -> bool:
+        """Whether it is written as JSON."""
+        return isinstance(self.kind, _STRUCTURED) and not self.repeated
+
+    @property
     def repeated(self) -> bool:
         """Whether it is a list of values that each fit an argument."""
         return isinstance(self.kind, _LISTS) and not isinstance(_bare(self.kind.item_type), _STRUCTURED)

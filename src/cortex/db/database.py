@@ -64,7 +64,7 @@ class Database:
 
         Once begun, a write cannot be taken back: a caller that is cancelled meanwhile leaves it to finish.
         """
-        result: T = await asyncio.wrap_future(self._writer.submit(run))
+        result: T = await self._writer.submit(run)
         return result
 
     async def read(self, run: Callable[[Tx], T]) -> T:

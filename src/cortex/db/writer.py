@@ -1,17 +1,20 @@
 """The one writer thread: drains what is queued into one transaction, and acknowledges only after COMMIT.
 
-Each operation runs in its own SAVEPOINT, so one that is refused leaves the others alone. SQLite's own rollback (disk
-full, I/O error) destroys savepoints: after every error the writer looks whether it is still inside the transaction, and
-if not, the whole batch fails. An error at COMMIT leaves the outcome open; every commit writes a token, and after
-reopening the file the token tells which it was.
+A batch runs without savepoints, since each one makes FTS5 flush what it holds in memory. Where an operation of it is
+refused, the transaction is rolled back and the batch runs again with a SAVEPOINT round each operation, so that the
+refused ones leave the others alone: operations are functions of the transaction and can be run twice.
+
+SQLite's own rollback (disk full, I/O error) destroys savepoints: after every error the writer looks whether it is still
+inside the transaction, and if not, the whole batch fails. An error at COMMIT leaves the outcome open; every commit
+writes a token, and after reopening the file the token tells which it was.
 """
 
+import asyncio
 import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +31,8 @@ class Job:
     """A function of a transaction, and where its result goes."""
 
     run: Callable[[Tx], Any]
-    future: "Future[Any]"
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Any]"
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,13 @@ class Outcome:
     result: Any
     error: BaseException | None = None
 
-    def deliver(self) -> None:
-        if self.error is None:
-            self.job.future.set_result(self.result)
-        else:
-            self.job.future.set_exception(self.error)
+
+class _RolledBackError(Exception):
+    """SQLite gave the transaction up; its cause is the error that made it."""
 
 
-class _RolledBack(Exception):  # noqa: N818 - it ends a batch, it is not reported
-    """SQLite gave the transaction up; carries the error that made it."""
+class _RefusedError(Exception):
+    """An operation of a batch was refused: the batch is to run again, each operation for itself."""
 
 
 class Writer:
@@ -60,7 +62,7 @@ class Writer:
         self._connect = connect
         self._schema = schema
         self._batch_ops = batch_ops
-        self._queue: queue.Queue[Job | None] = queue.Queue(limits.QUEUE_OPS_MAX)
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._connection: apsw.Connection | None = None
         self._thread = threading.Thread(target=self._work, name="cortex-writer", daemon=True)
         self._lock = threading.Lock()
@@ -70,18 +72,19 @@ class Writer:
         """Start the thread; the connection opens with the first write."""
         self._thread.start()
 
-    def submit(self, run: Callable[[Tx], Any]) -> "Future[Any]":
-        """Queue `run`. The future resolves after COMMIT. Raises Unavailable when the queue is full or closed."""
-        future: Future[Any] = Future()
+    def submit(self, run: Callable[[Tx], Any]) -> "asyncio.Future[Any]":
+        """Queue `run`, from an event loop. The future resolves after COMMIT.
+
+        Raises Unavailable when the queue is full or closed.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
         with self._lock:
             if self._closed:
                 raise Unavailable(f"{self._path} is closed", "open it again")
-            try:
-                self._queue.put_nowait(Job(run, future))
-            except queue.Full:
-                raise Unavailable(
-                    f"{limits.QUEUE_OPS_MAX} writes are waiting already", "try again", retry_after_ms=100
-                ) from None
+            if self._queue.qsize() >= limits.QUEUE_OPS_MAX:
+                raise Unavailable(f"{limits.QUEUE_OPS_MAX} writes are waiting", "try again", retry_after_ms=100)
+            self._queue.put(Job(run, loop, future))
         return future
 
     def close(self) -> None:
@@ -90,35 +93,39 @@ class Writer:
             if self._closed:
                 return
             self._closed = True
-        self._queue.put(None)
+            self._queue.put(None)
         self._thread.join()
         if self._connection is not None:
             self._connection.close()
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
-            if not self._batch(job):
+            drain = _Drain(self._queue, job, self._batch_ops)
+            _deliver(self._batch(drain))
+            if drain.closed:
                 return
 
-    def _batch(self, first: Job) -> bool:
-        """One transaction. False when the closing mark was among what was drained."""
-        outcomes: list[Outcome] = []
-        drained = _Drain(self._queue, first, self._batch_ops)
+    def _batch(self, drain: "_Drain") -> list[Outcome]:
+        """One transaction, or two where an operation was refused in the first."""
         try:
-            connection = self._begin()
-            for job in drained:
-                outcomes.append(_attempt(connection, job))
-            # Failures alone change nothing; committing them would only cost a sync.
-            if any(outcome.error is None for outcome in outcomes):
-                self._commit(connection)
-            else:
-                connection.execute("ROLLBACK")
-        except (apsw.Error, CortexError, _RolledBack) as error:
-            self._fail(list(drained.taken), error)
+            try:
+                return self._transaction(drain, _plainly)
+            except _RefusedError:
+                self._roll_back()
+                return self._transaction(list(drain.taken), _guarded)
+        except (apsw.Error, CortexError, _RolledBackError) as error:
+            told = self._clean_up(error)
+            return [Outcome(job, None, told) for job in drain.taken]
+
+    def _transaction(self, jobs: "Iterator[Job] | list[Job] | _Drain", attempt: Callable[[Tx, Job], Outcome]) -> list[Outcome]:
+        connection = self._begin()
+        outcomes = [attempt(connection, job) for job in jobs]
+        # Refusals alone change nothing; committing them would only cost a sync.
+        if any(outcome.error is None for outcome in outcomes):
+            self._commit(connection)
         else:
-            for outcome in outcomes:
-                outcome.deliver()
-        return drained.open
+            connection.execute("ROLLBACK")
+        return outcomes
 
     def _begin(self) -> apsw.Connection:
         if self._connection is None:
@@ -142,9 +149,9 @@ class Writer:
                 raise
 
     def _was_committed(self, token: bytes, error: apsw.Error) -> bool:
-        """Look the outcome of a failed COMMIT up. Where it was not committed, a new token is committed.
+        """Look the outcome of a failed COMMIT up. Where it was not committed, a new token is.
 
-        That overwrites what the failed attempt left in the write-ahead log, so that no later recovery can bring it back.
+        That overwrites what the failed attempt left in the write-ahead log, so that no later recovery brings it back.
         """
         self._drop_connection()
         try:
@@ -158,27 +165,27 @@ class Writer:
         except (apsw.Error, CortexError) as second:
             self._drop_connection()
             raise Unavailable(
-                f"outcome unknown: the disk failed while {self._path} was being written ({error}) and again when looking "
-                f"whether the change was kept ({second})",
+                f"outcome unknown: the disk failed while {self._path} was being written ({error}), and again when"
+                f" looking whether the change was kept ({second})",
                 "check the disk, then look whether the change is there before trying again",
             ) from error
         return False
 
-    def _fail(self, jobs: list[Job], error: BaseException) -> None:
-        """Nothing of this batch was kept: tell every caller the same."""
-        cause = error.__cause__ if isinstance(error, _RolledBack) and error.__cause__ else error
-        told = translate(cause, self._path) if isinstance(cause, apsw.Error) else cause
+    def _clean_up(self, error: BaseException) -> BaseException:
+        """Nothing of this batch was kept. Returns what every caller of it is told."""
+        cause = error.__cause__ or error if isinstance(error, _RolledBackError) else error
+        self._roll_back()
+        if isinstance(cause, apsw.IOError | apsw.CorruptError):
+            self._drop_connection()
+        return translate(cause, self._path) if isinstance(cause, apsw.Error) else cause
+
+    def _roll_back(self) -> None:
         connection = self._connection
         if connection is not None and connection.in_transaction:
             try:
                 connection.execute("ROLLBACK")
             except apsw.Error:
                 self._drop_connection()
-        if isinstance(cause, apsw.IOError | apsw.CorruptError):
-            self._drop_connection()
-        for job in jobs:
-            if not job.future.done():
-                job.future.set_exception(told)
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -186,26 +193,26 @@ class Writer:
             try:
                 connection.close()
             except apsw.Error:
-                # A connection that cannot even be closed is left to the process's end; the caller is told of the
-                # error that came before.
+                # What cannot even be closed is left to the end of the process; the callers are told of the error
+                # that came before.
                 pass
 
 
 class _Drain:
-    """Jobs to take into one transaction: the first, then whatever is queued, within the batch's bounds."""
+    """The jobs of a batch: the first, then whatever is queued, within the bounds of a batch."""
 
-    def __init__(self, source: "queue.Queue[Job | None]", first: Job, most: int) -> None:
+    def __init__(self, source: "queue.SimpleQueue[Job | None]", first: Job, most: int) -> None:
         self._source = source
         self._first = first
         self._most = most
         self.taken: list[Job] = []
-        self.open = True
+        self.closed = False
 
     def __iter__(self) -> Iterator[Job]:
         deadline = time.monotonic() + limits.BATCH_WORK_MS / 1000
         job: Job | None = self._first
         while job is not None:
-            if job.future.set_running_or_notify_cancel():
+            if not job.future.cancelled():
                 self.taken.append(job)
                 yield job
             if len(self.taken) >= self._most or time.monotonic() > deadline:
@@ -214,18 +221,47 @@ class _Drain:
                 job = self._source.get_nowait()
             except queue.Empty:
                 return
-        self.open = False
+        self.closed = True
 
 
-def _attempt(connection: apsw.Connection, job: Job) -> Outcome:
+def _plainly(connection: Tx, job: Job) -> Outcome:
+    try:
+        return Outcome(job, job.run(connection))
+    except Exception as error:
+        if not connection.in_transaction:
+            raise _RolledBackError from error
+        raise _RefusedError from error
+
+
+def _guarded(connection: Tx, job: Job) -> Outcome:
     connection.execute("SAVEPOINT operation")
     try:
         result = job.run(connection)
         connection.execute("RELEASE operation")
-    except Exception as error:  # noqa: BLE001 - whatever a job raises is told to its caller
+    except Exception as error:
         if not connection.in_transaction:
-            raise _RolledBack from error
+            raise _RolledBackError from error
         connection.execute("ROLLBACK TO operation")
         connection.execute("RELEASE operation")
         return Outcome(job, None, translate(error, connection.filename) if isinstance(error, apsw.Error) else error)
     return Outcome(job, result)
+
+
+def _deliver(outcomes: list[Outcome]) -> None:
+    """Wake each event loop once for all that it waits for."""
+    for loop in {outcome.job.loop for outcome in outcomes}:
+        mine = [outcome for outcome in outcomes if outcome.job.loop is loop]
+        try:
+            loop.call_soon_threadsafe(_settle, mine)
+        except RuntimeError:
+            pass  # that loop has ended, and with it whoever waited
+
+
+def _settle(outcomes: list[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.job.future.cancelled():
+            continue
+        if outcome.error is None:
+            outcome.job.future.set_result(outcome.result)
+        else:
+            outcome.job.future.set_exception(outcome.error)

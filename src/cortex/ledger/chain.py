@@ -7,12 +7,12 @@ costs O(log n). Entries of one command form a batch: `batch` is the index of its
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cortex import canonical, limits, times
 from cortex.db.connect import Tx, value
-from cortex.errors import Invalid, Unavailable
+from cortex.errors import Invalid
 from cortex.ledger import merkle
 
 LOG = "transactions"
@@ -35,6 +35,8 @@ class State:
     ts: str
     clock: int
     checkpoints: int
+    sealed_size: int
+    sealed_at: str | None
 
     @property
     def root(self) -> bytes:
@@ -93,15 +95,15 @@ def start(tx: Tx, origin: str, vkey: str, *, at: str, actor: str) -> State:
         at = max(at, before.ts)
     first = bytes.fromhex(canonical.origin_link(origin))
     tx.execute(
-        "INSERT INTO ledger_log (log, origin, vkey, active, size, head, range, ts, clock, checkpoints) "
-        "VALUES (?, ?, ?, 1, 0, ?, x'', ?, 0, 0)",
+        "INSERT INTO ledger_log (log, origin, vkey, active, size, head, range, ts, clock, checkpoints, "
+        "sealed_size) VALUES (?, ?, ?, 1, 0, ?, x'', ?, 0, 0, 0)",
         (LOG, origin, vkey, first, at),
     )
-    with appending(tx, at=at, actor=actor) as log:
-        log.add("origin", subject=vkey, parent=parent)
     begun = active(tx)
     assert begun is not None
-    return begun
+    with appending(tx, begun, at=at, actor=actor) as log:
+        log.add("origin", subject=vkey, parent=parent)
+    return log.state
 
 
 class Appending:
@@ -112,7 +114,7 @@ class Appending:
         self.actor = actor
         # Time in a log never runs back, whatever the wall clock does; within one microsecond the clock counts.
         self.ts = max(at, state.ts)
-        self._state = state
+        self.state = state
         self._clock = state.clock + 1 if self.ts == state.ts else 0
         self.entries: list[_Entry] = []
 
@@ -131,14 +133,14 @@ class Appending:
             raise Invalid(f"more than {limits.LEDGER_BATCH_MAX} changes in one command", "split the request")
         rev = None
         if versioned:
-            rev = f"{times.micros(self.ts):014x}-{self._clock + len(self.entries):06x}-{self._state.incarnation}"
-        placed = Placed(self._state.id, self._state.size + len(self.entries), self.ts, rev)
+            rev = f"{times.micros(self.ts):014x}-{self._clock + len(self.entries):06x}-{self.state.incarnation}"
+        placed = Placed(self.state.id, self.state.size + len(self.entries), self.ts, rev)
         self.entries.append(_Entry(kind, subject, project, digest, parent, placed))
         return placed
 
     def write(self, tx: Tx) -> None:
         """Hash and insert the entries, and move the state on."""
-        state = self._state
+        state = self.state
         range_, head, nodes = merkle.range_decode(state.range, state.size), state.head, []
         for entry in self.entries:
             encoded = self._encode(entry, head)
@@ -149,12 +151,21 @@ class Appending:
                 if node[0] >= limits.NODE_LEVEL_MIN
             ]
             tx.execute(_INSERT, self._row(entry, before, head))
-        tx.executemany("INSERT INTO ledger_node (log, level, idx, hash) VALUES (?, ?, ?, ?)", nodes)
-        size = state.size + len(self.entries)
+        if nodes:
+            tx.executemany("INSERT INTO ledger_node (log, level, idx, hash) VALUES (?, ?, ?, ?)", nodes)
+        after = replace(
+            state,
+            size=state.size + len(self.entries),
+            head=head,
+            range=merkle.range_encode(range_),
+            ts=self.ts,
+            clock=self._clock + len(self.entries) - 1,
+        )
         tx.execute(
             "UPDATE ledger_log SET size = ?, head = ?, range = ?, ts = ?, clock = ? WHERE id = ?",
-            (size, head, merkle.range_encode(range_), self.ts, self._clock + len(self.entries) - 1, state.id),
+            (after.size, after.head, after.range, after.ts, after.clock, after.id),
         )
+        self.state = after
 
     def _encode(self, entry: _Entry, prev: bytes) -> bytes:
         # Only these come from callers; the rest is ours, in canonical form already.
@@ -165,25 +176,25 @@ class Appending:
         place = entry.placed
         return canonical.encode(
             (
-                self.actor, self._state.size, len(self.entries), digest, place.idx, entry.kind, entry.parent, prev.hex(),
+                self.actor, self.state.size, len(self.entries), digest, place.idx, entry.kind, entry.parent, prev.hex(),
                 entry.project, place.rev, entry.subject, self.ts, canonical.VERSION,
             )
         )  # fmt: skip
 
     def _row(self, entry: _Entry, prev: bytes, hashed: bytes) -> tuple[object, ...]:
         place = entry.placed
-        leaf = (canonical.VERSION, entry.kind, entry.subject, entry.project, place.rev, entry.parent, entry.digest)
         return (
-            place.log, place.idx, *leaf, self.actor, self.ts, self._state.size, len(self.entries), prev, hashed,
+            place.log, place.idx, canonical.VERSION, entry.kind, entry.subject, entry.project, place.rev, entry.parent,
+            entry.digest, self.actor, self.ts, self.state.size, len(self.entries), prev, hashed,
         )  # fmt: skip
 
 
 @contextmanager
-def appending(tx: Tx, *, at: str, actor: str) -> Iterator[Appending]:
-    """Collect the entries of one command and append them when the block ends without an error."""
-    state = active(tx)
-    if state is None:
-        raise Unavailable("this file has no ledger yet", "`cortex init` starts one")
+def appending(tx: Tx, state: State, *, at: str, actor: str) -> Iterator[Appending]:
+    """Collect the entries of one command and append them when the block ends without an error.
+
+    `state` was read in this transaction; afterwards `state` of what is yielded is the one after it.
+    """
     log = Appending(state, at, actor)
     yield log
     if log.entries:
@@ -231,7 +242,10 @@ def _state(row: tuple[Any, ...]) -> State:
     return State(number, origin, vkey, bool(active_), *rest)
 
 
-_STATE = "SELECT id, origin, vkey, active, size, head, range, ts, clock, checkpoints FROM ledger_log"
+_STATE = (
+    "SELECT id, origin, vkey, active, size, head, range, ts, clock, checkpoints, sealed_size,"
+    " sealed_at FROM ledger_log"
+)
 
 _INSERT = (
     "INSERT INTO transactions (log, idx, v, kind, subject, project, rev, parent, digest, actor, ts, batch, batch_n, prev,"

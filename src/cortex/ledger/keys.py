@@ -23,6 +23,7 @@ class NodeKey:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._seed: bytes | None = None
+        self._vkeys: dict[str, str] = {}
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -32,6 +33,12 @@ class NodeKey:
         if self._seed is None:
             self._seed = self._load_or_make()
         return Signer(origin, self._seed)
+
+    def vkey(self, origin: str) -> str:
+        """The verifier key of `signer(origin)`, computed once."""
+        if origin not in self._vkeys:
+            self._vkeys[origin] = self.signer(origin).vkey
+        return self._vkeys[origin]
 
     def _load_or_make(self) -> bytes:
         try:

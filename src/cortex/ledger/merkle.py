@@ -99,15 +99,16 @@ def verify_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: by
     if not 0 < size1 <= size2:
         raise Corrupt(f"a proof from size {size1} to {size2}", "an empty tree is the beginning of any other")
     _check_hashes(root1, root2, *proof)
+    if size1 == size2:
+        if proof or root1 != root2:
+            raise Corrupt(f"two different trees of {size1} leaves, or a proof between equal ones", _hint)
+        return
     path = list(proof)
-    node, last = size1 - 1, size2 - 1
-    while node & 1:
-        node, last = node >> 1, last >> 1
     if size1 & (size1 - 1) == 0:
         path.insert(0, root1)
     if not path:
         raise Corrupt(f"an empty proof from size {size1} to {size2}", _hint)
-    found1, found2, node, last = _climb(path, node, last)
+    found1, found2, last = _climb(path, size1 - 1, size2 - 1)
     if last != 0:
         raise Corrupt(f"a proof of {len(proof)} hashes is too short for a tree of {size2}", _hint)
     if (found1, found2) != (root1, root2):
@@ -173,8 +174,10 @@ def _subtree(start: int, end: int, get: Get) -> bytes:
     return found
 
 
-def _climb(path: Sequence[bytes], node: int, last: int) -> tuple[bytes, bytes, int, int]:
+def _climb(path: Sequence[bytes], node: int, last: int) -> tuple[bytes, bytes, int]:
     """The old and the new root that a consistency path leads to, and where it ends."""
+    while node & 1:
+        node, last = node >> 1, last >> 1
     found1 = found2 = path[0]
     for sibling in path[1:]:
         if last == 0:
@@ -186,7 +189,7 @@ def _climb(path: Sequence[bytes], node: int, last: int) -> tuple[bytes, bytes, i
         else:
             found2 = node_hash(found2, sibling)
         node, last = node >> 1, last >> 1
-    return found1, found2, node, last
+    return found1, found2, last
 
 
 def _check_hashes(*hashes: bytes) -> None:

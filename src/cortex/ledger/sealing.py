@@ -12,21 +12,18 @@ from cortex.ledger.keys import NodeKey
 def ensure_log(tx: Tx, key: NodeKey, *, at: str, actor: str) -> chain.State:
     """The active log; a new one where there is none yet, or where this machine does not hold the key of the old one."""
     state = chain.active(tx)
-    if state is not None and key.signer(state.origin).vkey == state.vkey:
+    if state is not None and key.vkey(state.origin) == state.vkey:
         return state
     origin = chain.new_origin(None if state is None else state.origin.split("/")[2])
-    return chain.start(tx, origin, key.signer(origin).vkey, at=at, actor=actor)
+    return chain.start(tx, origin, key.vkey(origin), at=at, actor=actor)
 
 
 def seal_if_due(tx: Tx, state: chain.State, key: NodeKey, *, leaves: int, seconds: int) -> None:
     """Sign a checkpoint when `leaves` were appended or `seconds` went by (ledger time) since the last one."""
-    last_size, last_at = _last(tx, state)
-    if state.size == last_size:
+    if state.size == state.sealed_size:
         return
-    due = state.size - last_size >= leaves
-    if not due and last_at is not None:
-        due = times.parse(state.ts) - times.parse(last_at) >= timedelta(seconds=seconds)
-    if due or last_at is None:
+    due = state.sealed_at is None or state.size - state.sealed_size >= leaves
+    if due or times.parse(state.ts) - times.parse(state.sealed_at or state.ts) >= timedelta(seconds=seconds):
         seal(tx, state, key)
 
 
@@ -43,15 +40,11 @@ def seal(tx: Tx, state: chain.State, key: NodeKey) -> str:
         "INSERT INTO ledger_checkpoint (log, seq, tree_size, tree_root, note, created_at) VALUES (?, ?, ?, ?, ?, ?)",
         (state.id, state.checkpoints + 1, state.size, root, note, state.ts),
     )
-    tx.execute("UPDATE ledger_log SET checkpoints = checkpoints + 1 WHERE id = ?", (state.id,))
+    tx.execute(
+        "UPDATE ledger_log SET checkpoints = checkpoints + 1, sealed_size = ?, sealed_at = ? WHERE id = ?",
+        (state.size, state.ts, state.id),
+    )
     return note
-
-
-def _last(tx: Tx, state: chain.State) -> tuple[int, str | None]:
-    row = tx.execute(
-        "SELECT tree_size, created_at FROM ledger_checkpoint WHERE log = ? ORDER BY seq DESC LIMIT 1", (state.id,)
-    ).fetchone()
-    return (0, None) if row is None else (row[0], row[1])
 
 
 def size_of(note: str) -> int:

@@ -1,4 +1,4 @@
-"""Making a result fit its token budget: long inner texts are abridged, then lists shortened, then outer texts abridged."""
+"""Making a result fit its token budget: inner texts are abridged, then lists shortened, then outer texts abridged."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,9 +1,7 @@
 """Where requests of a client become operations: the file opened at the first need, the caller named, errors told."""
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -18,18 +16,15 @@ from cortex.app import App, actor_name, open_app
 from cortex.errors import CortexError, Unavailable
 from cortex.mcp.workplace import Workplace
 from cortex.ops.catalog import BY_REQUEST
-from cortex.ops.context import Caller, Context, Progress
+from cortex.ops.context import Caller
 from cortex.ops.registry import Request
 from cortex.settings import Settings
 
 R = TypeVar("R", bound=Struct)
-T = TypeVar("T")
 
 Calling = ServerRequestContext[Any, Any]
 
 _UNKNOWN_CLIENT = "mcp-client"
-
-logger = logging.getLogger(__name__)
 
 
 class Desk:
@@ -42,25 +37,22 @@ class Desk:
         self._under_way = 0
 
     async def run(self, calling: Calling, request: Request[R]) -> R:
-        """Run a request for the client, with progress where it asked for that."""
+        """Run a request for the client. The SDK drops progress that it did not ask for."""
         if self._under_way >= limits.MCP_CALLS_MAX:
-            raise Unavailable(f"{limits.MCP_CALLS_MAX} calls are under way", "wait for some of them", retry_after_ms=100)
+            raise Unavailable(
+                f"{limits.MCP_CALLS_MAX} calls are under way", "wait for some of them", retry_after_ms=100
+            )
         self._under_way += 1
         try:
             app = await self._app()
             caller = await self._caller(calling.session, type(request))
             reporter = _Reporter(calling.session)
-            progress = reporter.report if calling.meta and "progress_token" in calling.meta else app.context.progress
-            try:
-                return await app.call(request, context=_context(app, caller, progress))
-            finally:
-                await reporter.finish()
+            context = replace(app.context, caller=caller, progress=reporter.report)
+            response = await app.call(request, context=context)
+            await reporter.finish()
+            return response
         finally:
             self._under_way -= 1
-
-    def now(self, app_clock: Callable[[], str]) -> str:
-        """The wall clock."""
-        return app_clock()
 
     def close(self) -> None:
         """Finish what is queued and close the file, if it was opened."""
@@ -120,13 +112,10 @@ class _Reporter:
         task.add_done_callback(self._sending.discard)
 
 
-async def answered(work: Awaitable[T]) -> T:
-    """`work`, with its errors as protocol errors: for what has no error result of its own (resources, prompts)."""
-    try:
-        return await work
-    except CortexError as error:
-        code = INTERNAL_ERROR if error.kind in {"internal", "corrupt", "unavailable"} else INVALID_PARAMS
-        raise MCPError(code=code, message=told(error)) from None
+def protocol_error(error: CortexError) -> MCPError:
+    """An error for what has no error result of its own: resources and prompts."""
+    ours = error.kind in {"internal", "corrupt", "unavailable"}
+    return MCPError(code=INTERNAL_ERROR if ours else INVALID_PARAMS, message=told(error))
 
 
 def told(error: CortexError) -> str:
@@ -135,7 +124,3 @@ def told(error: CortexError) -> str:
     if isinstance(error, Unavailable) and error.retry_after_ms is not None:
         hint += f" (in {error.retry_after_ms} ms)"
     return " ".join(f"{error.kind}: {error.message}{hint}".split())
-
-
-def _context(app: App, caller: Caller, progress: Progress) -> Context:
-    return replace(app.context, caller=caller, progress=progress)

@@ -17,8 +17,8 @@ Cortex is the shared long-term memory of this project. Several agents read and w
 
 - At the start of a task call `recall`, with the task as query, and read what it brings.
 - Before deciding something that may have been decided already, `search`.
-- `store` what a later session would want to know: decisions with their reason, preferences, fixes that worked, facts that \
-are not obvious. One self-contained sentence each, with names and dates instead of "it" and "today".
+- `store` what a later session would want to know: decisions with their reason, preferences, fixes that worked, facts \
+that are not obvious. One self-contained sentence each, with names and dates instead of "it" and "today".
 - Give `key` when a newer value should replace an older one.
 - Do not store secrets, code that is in the repository, or passing state.
 - What turns out wrong: `revise` it, or `retract` it.

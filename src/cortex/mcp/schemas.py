@@ -53,7 +53,8 @@ def _flat(schema: Schema, defs: dict[str, Schema], above: tuple[str, ...]) -> Sc
         name = reference.rpartition("/")[2]
         found = {"type": "object"} if name in above else _flat(defs[name], defs, (*above, name))
         found.pop("description", None)
-    options = [option for option in schema.get("anyOf", schema.get("oneOf", ())) if option != {"type": "null"}]
+    union: list[Schema] = schema.get("anyOf") or schema.get("oneOf") or []
+    options = [option for option in union if option != {"type": "null"}]
     if len(options) == 1:
         found |= _flat(options[0], defs, above)
     for word, value in schema.items():
@@ -90,4 +91,8 @@ def _array(schema: Schema) -> Schema:
 
 
 def _nullable(schema: Schema) -> bool:
-    return {"type": "null"} in schema.get("anyOf", ()) or None in schema.get("enum", ()) or "null" in schema.get("type", ())
+    return (
+        {"type": "null"} in schema.get("anyOf", ())
+        or None in schema.get("enum", ())
+        or "null" in schema.get("type", ())
+    )

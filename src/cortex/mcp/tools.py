@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 from mcp_types import Tool, ToolAnnotations
 
+from cortex import limits
 from cortex.mcp import schemas
+from cortex.mcp.opening import NAME
 from cortex.ops.registry import Operation
 from cortex.settings import TOOL_PRESETS, Settings
 
@@ -32,6 +34,8 @@ def called_name(name: str) -> str:
 def described(operation: Operation, settings: Settings) -> Tool:
     """An operation as the tool list shows it."""
     assert operation.mcp is not None
+    assert len(operation.about) <= limits.MCP_TEXT_CHARS_MAX, f"{operation.name} is described at too great length"
+    assert len(f"{NAME}{operation.tool_name}") <= limits.MCP_NAME_CHARS_MAX, f"{operation.name} has too long a name"
     reads = operation.effect == "read"
     return Tool(
         name=listed_name(operation.tool_name, settings),

@@ -48,12 +48,10 @@ class LocalJournal:
         return await self._database.write(lambda tx: self._apply(tx, command))
 
     def _apply(self, tx: Tx, command: Command[R]) -> R:
-        sealing.ensure_log(tx, self._key, at=command.at, actor=command.actor)
-        with chain.appending(tx, at=command.at, actor=command.actor) as log:
+        state = sealing.ensure_log(tx, self._key, at=command.at, actor=command.actor)
+        with chain.appending(tx, state, at=command.at, actor=command.actor) as log:
             result = command.apply(tx, log)
-        state = chain.active(tx)
-        assert state is not None
         sealing.seal_if_due(
-            tx, state, self._key, leaves=self._settings.checkpoint_leaves, seconds=self._settings.checkpoint_seconds
+            tx, log.state, self._key, leaves=self._settings.checkpoint_leaves, seconds=self._settings.checkpoint_seconds
         )
         return result

@@ -223,7 +223,7 @@ async def _check_key(ctx: Context) -> Check:
             name="signing key", ok=False, found=found, hint="put it back, or go on as a new origin at the next change"
         )
     try:
-        same = ctx.node_key.signer(head.origin).vkey == head.vkey
+        same = ctx.node_key.vkey(head.origin) == head.vkey
     except CortexError as error:
         return Check(name="signing key", ok=False, found=error.message, hint=error.hint)
     found = "it is the log's" if same else f"{ctx.node_key.path} is the key of another log"

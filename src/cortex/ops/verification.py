@@ -73,7 +73,7 @@ def _check_logs(
     checked: list[LogChecked] = []
     remember: list[memory.Remembered] = []
     for state in states:
-        own = key.signer(state.origin).vkey if key.exists() else None
+        own = key.vkey(state.origin) if key.exists() else None
         log, after = integrity.check(
             tx,
             state,

@@ -1,7 +1,8 @@
 -- The ledger: an append-only log of leaves, RFC 9162 tree over it, signed checkpoints. No text is ever in it.
 
 -- One row per log held in this file; the active one is ours to append to. head, range, ts, clock are the state that an
--- append needs, so that it costs the same at any size. checkpoints counts the rows of ledger_checkpoint.
+-- append needs, so that it costs the same at any size. checkpoints counts the rows of ledger_checkpoint; the last of
+-- them is of sealed_size entries and of the time sealed_at.
 CREATE TABLE ledger_log (
     id          INTEGER PRIMARY KEY,
     log         TEXT NOT NULL,
@@ -13,7 +14,9 @@ CREATE TABLE ledger_log (
     range       BLOB NOT NULL,
     ts          TEXT NOT NULL,
     clock       INTEGER NOT NULL,
-    checkpoints INTEGER NOT NULL
+    checkpoints INTEGER NOT NULL,
+    sealed_size INTEGER NOT NULL,
+    sealed_at   TEXT
 ) STRICT;
 CREATE UNIQUE INDEX ledger_log_active ON ledger_log (log) WHERE active = 1;
 

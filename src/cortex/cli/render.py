@@ -1,0 +1,36 @@
+"""Results for people: a renderer for each type of response that has one, a plain listing for every other."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from cortex.cli import facts, listing
+from cortex.cli.terminal import Screen
+from cortex.memory.model import Fact, Receipt, StoredFact
+from cortex.memory.recall import Briefing
+from cortex.ops.facts import StoredFacts
+from cortex.ops.projects import Projects, ProjectSummary
+from cortex.ops.search import SearchResult
+from cortex.ops.views import FactHistory, FactPage, FactView
+
+# A renderer answers lines that are printable already: everything that people or models wrote went through `terminal`.
+RENDERERS: dict[type[Struct], Callable[[Any, Screen], Iterable[str]]] = {
+    StoredFact: facts.stored,
+    StoredFacts: facts.stored_batch,
+    Fact: facts.changed,
+    FactView: facts.view,
+    FactPage: facts.page,
+    FactHistory: facts.history,
+    SearchResult: facts.found,
+    Briefing: facts.briefing,
+    Receipt: facts.receipt,
+    Projects: facts.projects,
+    ProjectSummary: facts.project,
+}
+
+
+def lines(result: Struct, screen: Screen) -> list[str]:
+    """A result as lines for people."""
+    renderer = RENDERERS.get(type(result), listing.plain)
+    return list(renderer(result, screen))
