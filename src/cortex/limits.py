@@ -94,6 +94,7 @@ GIT_POINTER_BYTES_MAX = 16 << 10
 # The MCP server. A line holds a batch of facts even where JSON escapes much of it.
 MCP_LINE_BYTES_MAX = 2 * BATCH_BYTES_MAX
 MCP_CALLS_MAX = 200
+MCP_PENDING_MAX = 5 * MCP_CALLS_MAX
 MCP_ROOTS_SECONDS = 3
 MCP_DRAIN_MS = 1_000
 MCP_EXIT_MS = 1_800

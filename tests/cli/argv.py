@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+
 from cortex.cli.commands import OperationCommand
 from cortex.cli.main import main
 from cortex.ops.registry import Operation, Request, encode_custom
@@ -108,4 +109,3 @@ def _text(command: OperationCommand, name: str, value: Any) -> str:
     if value == "-" and command.line.stdin == name:
         raise ValueError("`-` means standard input")
     return value
-

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def process() -> Process:
     """Runs `cortex` as a process of its own."""
 
-    def run(*argv: str, **options: object) -> "subprocess.CompletedProcess[bytes]":
-        piped = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    def run(*argv: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
+        piped: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         if "input" in options:
             del piped["stdin"]
         return subprocess.run([sys.executable, "-m", "cortex", *argv], timeout=60, **{**piped, **options})  # noqa: PLW1510

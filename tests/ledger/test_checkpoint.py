@@ -16,7 +16,10 @@ from cortex.ledger.checkpoint import Checkpoint, Signer
 VKEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 SEED = base64.b64decode("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz")[1:]
 TEXT = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
-NOTE = f"{TEXT}\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+NOTE = (
+    f"{TEXT}\n— PeterNeumann "
+    "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+)
 
 ORIGIN = "cortex/transactions/0123456789abcdef/fedcba9876543210"
 SIGNER = Signer(ORIGIN, b"\x01" * 32)
@@ -37,8 +40,8 @@ def test_the_published_key_and_note_are_made_and_verified() -> None:
 def test_the_published_checkpoint_reads_as_what_it_says() -> None:
     note = (
         "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"
-        "— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+"
-        "xeMcTOAYQ8=\n"
+        "— example.com/behind-the-sofa "
+        "Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n"
     )
 
     head, signatures = checkpoint.parse(note)
@@ -113,7 +116,7 @@ def test_a_checkpoint_that_could_not_be_read_back_is_not_signed(head: Checkpoint
 
 
 def test_lines_of_unknown_keys_are_passed_over() -> None:
-    cosigned = SIGNED + checkpoint.sign(HEAD, Signer("witness.example", b"\x03" * 32)).splitlines(True)[-1]
+    cosigned = SIGNED + checkpoint.sign(HEAD, Signer("witness.example", b"\x03" * 32)).splitlines(keepends=True)[-1]
     timed = cosigned + "— witness.example/timed " + base64.b64encode(b"\x04" * 76).decode() + "\n"
 
     assert HEAD == checkpoint.verify(timed, [SIGNER.vkey])
@@ -122,7 +125,7 @@ def test_lines_of_unknown_keys_are_passed_over() -> None:
 
 
 def test_a_bad_signature_of_a_known_key_fails_the_note_whoever_else_signed() -> None:
-    both = SIGNED + checkpoint.sign(Checkpoint(ORIGIN, 8, HEAD.root), OTHER).splitlines(True)[-1]
+    both = SIGNED + checkpoint.sign(Checkpoint(ORIGIN, 8, HEAD.root), OTHER).splitlines(keepends=True)[-1]
 
     assert HEAD == checkpoint.verify(both, [SIGNER.vkey])
     with pytest.raises(Corrupt, match="bad signature"):
@@ -131,12 +134,12 @@ def test_a_bad_signature_of_a_known_key_fails_the_note_whoever_else_signed() -> 
 
 def test_a_threshold_counts_keys_and_neither_lines_nor_names() -> None:
     alias = Signer("alias", SIGNER.seed)
-    line = SIGNED.splitlines(True)[-1]
-    twice = SIGNED + line + checkpoint.sign(HEAD, alias).splitlines(True)[-1]
+    line = SIGNED.splitlines(keepends=True)[-1]
+    twice = SIGNED + line + checkpoint.sign(HEAD, alias).splitlines(keepends=True)[-1]
 
     with pytest.raises(Corrupt, match="1 of 2"):
         checkpoint.verify(twice, [SIGNER.vkey, alias.vkey], threshold=2)
-    quorum = SIGNED + checkpoint.sign(HEAD, OTHER).splitlines(True)[-1]
+    quorum = SIGNED + checkpoint.sign(HEAD, OTHER).splitlines(keepends=True)[-1]
     assert HEAD == checkpoint.verify(quorum, [SIGNER.vkey, OTHER.vkey], threshold=2)
     with pytest.raises(Invalid):
         checkpoint.verify(SIGNED, [SIGNER.vkey], threshold=0)

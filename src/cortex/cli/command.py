@@ -75,7 +75,7 @@ def given(ctx: click.Context) -> dict[str, Any]:
     return {name: value for name, value in ctx.params.items() if _on_line(ctx, name)}
 
 
-class Command(click.Command):
+class CommandLine(click.Command):
     """A command whose help tells its own options from the global ones."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

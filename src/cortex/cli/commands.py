@@ -7,7 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cortex.cli import values
-from cortex.cli.command import Command, Globals, given, global_names, globals_of
+from cortex.cli.command import CommandLine, Globals, given, global_names, globals_of
 from cortex.cli.grammar import Positional, Usage, assign, parse_usage, protect, unprotect
 from cortex.errors import CortexError, Invalid
 from cortex.ops.registry import Cli, Operation
@@ -15,7 +15,7 @@ from cortex.ops.registry import Cli, Operation
 _VALUES = "positional_values"
 
 
-class Text(click.ParamType[str]):
+class Completing(click.ParamType[str]):
     """A value that is read once the whole line is known; here it only knows what can be completed."""
 
     name = "text"
@@ -30,7 +30,7 @@ class Text(click.ParamType[str]):
         return [CompletionItem(choice) for choice in self.choices if choice.startswith(incomplete)]
 
 
-class OperationCommand(Command):
+class OperationCommand(CommandLine):
     """A command line of an operation."""
 
     def __init__(self, operation: Operation, line: Cli) -> None:
@@ -163,7 +163,7 @@ def _valued(found: values.Field, option: str) -> click.Option:
     repeated = found.repeated or found.mapping
     return click.Option(
         [option, found.name],
-        type=Text(found.choices),
+        type=Completing(found.choices),
         metavar=values.metavar(found),
         multiple=repeated,
         default=None,

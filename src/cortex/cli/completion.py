@@ -4,13 +4,13 @@ import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 from cortex.cli import terminal
-from cortex.cli.command import Command
+from cortex.cli.command import CommandLine
 
 # Set by the script in the shell; it begins with an underscore, so it is no setting.
 VARIABLE = "_CORTEX_COMPLETE"
 
 
-@click.command(cls=Command)
+@click.command(cls=CommandLine)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
     """Print the completion script of a shell, to be read at its start.

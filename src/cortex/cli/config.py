@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from cortex import projects, settings
 from cortex.cli import terminal
-from cortex.cli.command import Command, globals_of
+from cortex.cli.command import CommandLine, globals_of
 
 
 class ShownSetting(Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class ShownSettings(Struct, frozen=True, kw_only=True):
     settings: list[ShownSetting]
 
 
-@click.command(cls=Command)
+@click.command(cls=CommandLine)
 @click.pass_context
 def show(ctx: click.Context) -> int:
     """Show each setting, its value, and where it comes from."""

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from cortex.cli import terminal
+from cortex.cli.grammar import MARK
 from cortex.errors import CortexError, Unavailable
 
 DONE = 0
@@ -51,7 +52,7 @@ def of_error(error: CortexError) -> Told:
 
 def of_usage(error: click.ClickException) -> Told:
     """What is told of words that the command line does not know."""
-    message = error.format_message().strip().rstrip(".")
+    message = error.format_message().replace(MARK, "").strip().rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     hints: list[str] = []
     if isinstance(error, click.NoSuchOption):

@@ -18,6 +18,9 @@ class Extra:
 
 EXTRAS: tuple[Extra, ...] = (
     Extra("mcp start", "Agents' clients", "cortex.cli.mcp:start"),
+    Extra("quickstart", "Memory", "cortex.cli.quickstart:quickstart"),
+    Extra("restore", "Node", "cortex.cli.maintenance:restore"),
+    Extra("migrate", "Node", "cortex.cli.maintenance:migrate"),
     Extra("config show", "Node", "cortex.cli.config:show"),
     Extra("completion", "Node", "cortex.cli.completion:completion"),
     Extra("help", "Node", "cortex.cli.help:show"),

@@ -10,7 +10,7 @@ _PLACE = re.compile(r"(\[)?([A-Z][A-Z0-9_-]*)(\.\.\.)?(\])?(\.\.\.)?")
 _WORD = re.compile(r"[a-z][a-z0-9-]*")
 _LONG_OPTION = re.compile(r"(--[a-z][a-z0-9-]*)(=.*)?", re.DOTALL)
 # Marks a value that the option parser would take for an option. No argument of a process can hold a NUL.
-_MARK = "\0"
+MARK = "\0"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ def parse_usage(usage: str) -> Usage:
                 many=bool(matched[3] or matched[5]),
             )
         )
-    assert sum(place.many for place in places) <= 1, f"{usage!r} has two places that take all that is left"
+    greedy = [place for place in places if place.many]
+    loose = [place for place in places if not place.required]
+    assert not greedy or loose in ([], greedy), f"in {usage!r} it is not clear where a value belongs"
+    assert len(greedy) <= 1, f"{usage!r} has two places that take all that is left"
     return Usage(tuple(words), tuple(places))
 
 
@@ -102,11 +105,11 @@ def protect(args: Sequence[str], options: Mapping[str, bool]) -> list[str]:
 
 def unprotect(value: str) -> str:
     """A positional value as it was given."""
-    return value.removeprefix(_MARK)
+    return value.removeprefix(MARK)
 
 
 def _marked(token: str) -> str:
-    return _MARK + token if token.startswith(("-", _MARK)) else token
+    return MARK + token if token.startswith(("-", MARK)) else token
 
 
 def _written(place: Positional) -> str:

@@ -3,10 +3,10 @@
 import click
 
 from cortex.cli import terminal
-from cortex.cli.command import Command
+from cortex.cli.command import CommandLine
 
 
-@click.command(cls=Command)
+@click.command(cls=CommandLine)
 @click.argument("words", nargs=-1, metavar="[COMMAND]...")
 def show(words: tuple[str, ...]) -> int:
     """Show the help of a command."""

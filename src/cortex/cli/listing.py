@@ -48,7 +48,7 @@ def _inside(value: object, indent: str, depth: int) -> Iterator[str]:
 def _row(item: object, depth: int) -> str:
     """An item of a list on one line."""
     if isinstance(item, Struct | Mapping) and depth < _DEPTH_MAX:
-        shown = ((name, _scalar(value)) for name, value in _pairs(item) if value not in (None, [], {}))
+        shown = ((name, _scalar(value)) for name, value in _pairs(item) if value not in (None, "", [], {}))
         return ", ".join(f"{name}: {value}" for name, value in shown)
     return _scalar(item)
 

@@ -38,7 +38,7 @@ def _told(argv: list[str]) -> int:
         if sys.flags.dev_mode:
             traceback.print_exc()
         told = exits.of_fault(error)
-    return _tell(told, as_json=_wants_json(argv))
+    return _tell(told, as_json=_wants_json(argv) and sys.stdout is not None)
 
 
 def _run(argv: list[str]) -> int:

@@ -2,11 +2,11 @@
 
 import click
 
-from cortex.cli.command import Command, globals_of
+from cortex.cli.command import CommandLine, globals_of
 from cortex.cli.run import load
 
 
-@click.command(cls=Command)
+@click.command(cls=CommandLine)
 @click.option("--transport", type=click.Choice(["stdio"]), default="stdio", help="How the client talks to it.")
 @click.option("--tools", metavar="LIST", help="Sets of tools to offer: memory, trust, all; separated by commas.")
 @click.pass_context

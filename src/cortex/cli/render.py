@@ -5,13 +5,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from cortex.cli import facts, listing
+from cortex.cli import facts, listing, reports
 from cortex.cli.terminal import Screen
 from cortex.memory.model import Fact, Receipt, StoredFact
 from cortex.memory.recall import Briefing
 from cortex.ops.facts import StoredFacts
+from cortex.ops.node import Diagnosis
 from cortex.ops.projects import Projects, ProjectSummary
 from cortex.ops.search import SearchResult
+from cortex.ops.transfer import ImportReport
 from cortex.ops.views import FactHistory, FactPage, FactView
 
 # A renderer answers lines that are printable already: everything that people or models wrote went through `terminal`.
@@ -27,6 +29,8 @@ RENDERERS: dict[type[Struct], Callable[[Any, Screen], Iterable[str]]] = {
     Receipt: facts.receipt,
     Projects: facts.projects,
     ProjectSummary: facts.project,
+    Diagnosis: reports.diagnosis,
+    ImportReport: reports.imported,
 }
 
 

@@ -107,10 +107,26 @@ def _prepare(opened: Callable[[], apsw.Connection], path: Path, known: tuple[mig
         if not migrate.pending(connection, str(path), known):
             return
         connection.execute("PRAGMA journal_mode = WAL")
-        if migrate.version(connection):
-            copy_to(connection, path.with_name(f"{path.name}.schema-{migrate.version(connection)}.bak"))
         connection.execute("BEGIN IMMEDIATE")
-        migrate.apply(connection, migrate.pending(connection, str(path), known))
+        # Looked up again inside: another process may have been first.
+        waiting = migrate.pending(connection, str(path), known)
+        if waiting and migrate.version(connection):
+            _keep_copy(opened, path, migrate.version(connection))
+        migrate.apply(connection, waiting)
         connection.execute("COMMIT")
     finally:
         connection.close()
+
+
+def _keep_copy(opened: Callable[[], apsw.Connection], path: Path, version: int) -> None:
+    """Copy the file as it is before a migration, in place of what an attempt that was cut short left behind.
+
+    Through a connection of its own: SQLite copies nothing out of a connection that is about to write.
+    """
+    target = path.with_name(f"{path.name}.schema-{version}.bak")
+    target.unlink(missing_ok=True)
+    reader = opened()
+    try:
+        copy_to(reader, target)
+    finally:
+        reader.close()

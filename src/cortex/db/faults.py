@@ -5,8 +5,18 @@ import apsw
 from cortex.errors import Conflict, Corrupt, CortexError, Internal, Invalid, TooLarge, Unavailable
 
 
+def told(error: Exception, path: str) -> Exception:
+    """What the caller of a function of a transaction on the file `path` gets for what that raised."""
+    if isinstance(error, apsw.Error):
+        return translate(error, path)
+    if isinstance(error, UnicodeDecodeError):
+        # Text is only ever stored whole: bytes that are no UTF-8 were not written by us.
+        return Corrupt(f"{path} is damaged (text in it is not UTF-8)", "restore a backup with `cortex restore FROM`")
+    return error
+
+
 def translate(error: apsw.Error, path: str) -> CortexError:
-    """The error a caller gets for `error` on the file `path`."""
+    """What an error of SQLite on the file `path` means."""
     for kind, build in _TABLE:
         if isinstance(error, kind):
             return build(error, path)

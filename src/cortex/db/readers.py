@@ -9,7 +9,7 @@ import apsw
 
 from cortex import limits
 from cortex.db.connect import Tx
-from cortex.db.faults import translate
+from cortex.db.faults import told
 from cortex.errors import Unavailable
 
 
@@ -78,10 +78,8 @@ class Readers:
                 return
             try:
                 reading.future.set_result(reading.run(self._connection(), read))
-            except apsw.Error as error:
-                reading.future.set_exception(translate(error, self._path))
             except Exception as error:  # noqa: BLE001 - whatever a read raises is told to its caller
-                reading.future.set_exception(error)
+                reading.future.set_exception(told(error, self._path))
         finally:
             self._slots.release()
 

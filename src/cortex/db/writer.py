@@ -22,7 +22,7 @@ import apsw
 
 from cortex import limits
 from cortex.db.connect import Tx, value
-from cortex.db.faults import translate
+from cortex.db.faults import told
 from cortex.errors import CortexError, Unavailable
 
 
@@ -41,11 +41,15 @@ class Outcome:
 
     job: Job
     result: Any
-    error: BaseException | None = None
+    error: Exception | None = None
 
 
 class _RolledBackError(Exception):
-    """SQLite gave the transaction up; its cause is the error that made it."""
+    """SQLite gave the transaction up; `error` is what made it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 class _RefusedError(Exception):
@@ -114,8 +118,9 @@ class Writer:
                 self._roll_back()
                 return self._transaction(list(drain.taken), _guarded)
         except (apsw.Error, CortexError, _RolledBackError) as error:
-            told = self._clean_up(error)
-            return [Outcome(job, None, told) for job in drain.taken]
+            failure = self._clean_up(error)
+            # Nothing is taken yet where the transaction could not begin: then all that is queued fails with it.
+            return [Outcome(job, None, failure) for job in drain.taken or list(drain)]
 
     def _transaction(self, jobs: "Iterator[Job] | list[Job] | _Drain", attempt: Callable[[Tx, Job], Outcome]) -> list[Outcome]:
         connection = self._begin()
@@ -171,13 +176,13 @@ class Writer:
             ) from error
         return False
 
-    def _clean_up(self, error: BaseException) -> BaseException:
+    def _clean_up(self, error: Exception) -> Exception:
         """Nothing of this batch was kept. Returns what every caller of it is told."""
-        cause = error.__cause__ or error if isinstance(error, _RolledBackError) else error
+        cause = error.error if isinstance(error, _RolledBackError) else error
         self._roll_back()
         if isinstance(cause, apsw.IOError | apsw.CorruptError):
             self._drop_connection()
-        return translate(cause, self._path) if isinstance(cause, apsw.Error) else cause
+        return told(cause, self._path)
 
     def _roll_back(self) -> None:
         connection = self._connection
@@ -229,7 +234,7 @@ def _plainly(connection: Tx, job: Job) -> Outcome:
         return Outcome(job, job.run(connection))
     except Exception as error:
         if not connection.in_transaction:
-            raise _RolledBackError from error
+            raise _RolledBackError(error) from error
         raise _RefusedError from error
 
 
@@ -240,10 +245,10 @@ def _guarded(connection: Tx, job: Job) -> Outcome:
         connection.execute("RELEASE operation")
     except Exception as error:
         if not connection.in_transaction:
-            raise _RolledBackError from error
+            raise _RolledBackError(error) from error
         connection.execute("ROLLBACK TO operation")
         connection.execute("RELEASE operation")
-        return Outcome(job, None, translate(error, connection.filename) if isinstance(error, apsw.Error) else error)
+        return Outcome(job, None, told(error, connection.filename))
     return Outcome(job, result)
 
 

@@ -7,10 +7,10 @@ origin that names where it came from.
 import base64
 import binascii
 import os
-import tempfile
 from pathlib import Path
 
-from cortex.errors import Invalid, Unavailable
+from cortex.errors import Conflict, Invalid, Unavailable
+from cortex.files import write_whole
 from cortex.ledger.checkpoint import SEED_BYTES, Signer
 
 _PREFIX = "cortex-node-key/v1 "
@@ -64,21 +64,13 @@ class NodeKey:
         return seed
 
     def _make(self) -> None:
-        """Write a new key whole under a temporary name, then link it: of two processes, one wins and both use it."""
+        """Write a new key whole or not at all: of two processes, one wins and both use it."""
         try:
-            handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-            with os.fdopen(handle, "wb") as file:
-                file.write(f"{_PREFIX}{base64.b64encode(os.urandom(SEED_BYTES)).decode()}\n".encode())
-                file.flush()
-                os.fsync(handle)
-            try:
-                os.link(name, self.path)
-            except FileExistsError:
-                pass
-            finally:
-                Path(name).unlink()
-        except OSError as error:
+            write_whole(self.path, f"{_PREFIX}{base64.b64encode(os.urandom(SEED_BYTES)).decode()}\n".encode())
+        except Conflict:
+            pass
+        except Unavailable as error:
             raise Unavailable(
-                f"the signing key {self.path} cannot be made ({error.strerror})",
+                f"the signing key {self.path} cannot be made: {error.message}",
                 "make its folder writable, or set node_key to another place",
             ) from None

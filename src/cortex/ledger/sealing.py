@@ -14,7 +14,12 @@ def ensure_log(tx: Tx, key: NodeKey, *, at: str, actor: str) -> chain.State:
     state = chain.active(tx)
     if state is not None and key.vkey(state.origin) == state.vkey:
         return state
-    origin = chain.new_origin(None if state is None else state.origin.split("/")[2])
+    return begin_origin(tx, state, key, at=at, actor=actor)
+
+
+def begin_origin(tx: Tx, before: chain.State | None, key: NodeKey, *, at: str, actor: str) -> chain.State:
+    """A new origin of the same node; its first entry names the log `before` it, with its size and root."""
+    origin = chain.new_origin(None if before is None else before.origin.split("/")[2])
     return chain.start(tx, origin, key.vkey(origin), at=at, actor=actor)
 
 

@@ -57,7 +57,7 @@ async def shown(desk: Desk, calling: Calling, request: Request[Any]) -> str:
 
 
 def _failed(error: CortexError) -> dict[str, Any]:
-    return {"content": [{"type": "text", "text": told(error)}], "isError": True}
+    return {"content": [{"type": "text", "text": told(error)}], "isError": True, "resultType": "complete"}
 
 
 def _bounded(request: Request[Any], desk: Desk) -> Request[Any]:
@@ -89,6 +89,7 @@ async def _result(
         "content": [{"type": "text", "text": shown}],
         "structuredContent": schemas.plain(fitted.response),
         "isError": False,
+        "resultType": "complete",  # asked for by the newest protocol; the SDK leaves it out of the others
     }
 
 

@@ -30,6 +30,8 @@ def plain(value: object) -> Any:
         return {name: plain(part) for name, part in parts if part is not None}
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
     return msgspec.to_builtins(value)
 
 

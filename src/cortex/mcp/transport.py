@@ -48,6 +48,7 @@ class Transport:
         self._loop = asyncio.get_running_loop()
         self._pending: set[RequestId] = set()
         self._idle = asyncio.Event()
+        self._room = asyncio.Event()
         self._over = asyncio.Event()
         self._client_left = False
 
@@ -120,6 +121,10 @@ class Transport:
             await self._refuse(*_complaint(line))
             return
         if isinstance(message, JSONRPCRequest):
+            # So many unanswered ones mean that the client does not read its answers; nor are its requests, then.
+            while len(self._pending) >= limits.MCP_PENDING_MAX:
+                self._room.clear()
+                await self._room.wait()
             self._pending.add(message.id)
         elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
             self._settled((message.params or {}).get("requestId"))
@@ -154,6 +159,7 @@ class Transport:
     def _settled(self, request_id: object) -> None:
         if isinstance(request_id, int | str):
             self._pending.discard(request_id)
+            self._room.set()
         if not self._pending:
             self._idle.set()
 

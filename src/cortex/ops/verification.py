@@ -20,6 +20,9 @@ from cortex.ops.context import Progress
 
 _LINE_BYTES_MAX = 64 << 20
 
+# What is remembered of a file that was never verified.
+NOTHING = memory.Memory(path="", logs=[])
+
 
 class Task(Struct, frozen=True, kw_only=True):
     """What to verify, as a worker process is told."""
@@ -35,21 +38,31 @@ class Task(Struct, frozen=True, kw_only=True):
 def verify(tx: Tx, task: Task, progress: Progress) -> Verification:
     """Every pass over every log, on the snapshot of `tx`. What is valid is remembered outside the file."""
     home, database = Path(task.home), Path(task.database)
-    kept = memory.Memory(path="", logs=[]) if task.accept else memory.load(home, database)
+    kept = NOTHING if task.accept else memory.load(home, database)
+    report, remember = examine(
+        tx, NodeKey(Path(task.key)), kept, text=task.text, incremental=task.incremental, progress=progress
+    )
+    if report.ok:
+        memory.save(home, database, remember)
+    return report
+
+
+def examine(
+    tx: Tx, key: NodeKey, kept: memory.Memory, *, text: bool, incremental: bool, progress: Progress
+) -> tuple[Verification, list[memory.Remembered]]:
+    """Every pass, against what was `kept`. Returns the report and what is to be remembered if it is good."""
     findings = Findings()
     for difference in schema.differences(tx, migrate.shipped()):
         findings.add("SCHEMA", difference)
     states = chain.logs(tx)
-    checked, remember = _check_logs(tx, states, kept, NodeKey(Path(task.key)), findings, task.incremental, progress)
+    checked, remember = _check_logs(tx, states, kept, key, findings, incremental, progress)
     passes = ["schema", "integrity", "checkpoints"]
     revisions = erased = 0
-    if task.text:
-        since = {state.id: log.checked_from for state, log in zip(states, checked, strict=True) if task.incremental}
+    if text:
+        since = {state.id: log.checked_from for state, log in zip(states, checked, strict=True) if incremental}
         revisions, erased = textcheck.check(tx, findings, since=since, progress=progress)
         passes.append("text")
-    if not findings.list:
-        memory.save(home, database, remember)
-    return Verification(
+    report = Verification(
         ok=not findings.list,
         findings=findings.list,
         more_findings=findings.more,
@@ -59,6 +72,7 @@ def verify(tx: Tx, task: Task, progress: Progress) -> Verification:
         revisions=revisions,
         erased=erased,
     )
+    return report, remember
 
 
 def _check_logs(

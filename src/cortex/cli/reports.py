@@ -1,0 +1,33 @@
+"""Reports of what was checked or imported as lines for people."""
+
+from collections.abc import Iterator
+
+from cortex.cli.terminal import Screen, one_line
+from cortex.ops.node import Diagnosis
+from cortex.ops.transfer import ImportReport
+
+
+def diagnosis(found: Diagnosis, screen: Screen) -> Iterator[str]:
+    """Each check on a line, and below what is not in order what to do about it."""
+    for check in found.checks:
+        yield f"{'ok   ' if check.ok else 'WRONG'}  {one_line(check.name)}: {one_line(check.found)}"
+        if check.hint:
+            yield f"         {one_line(check.hint)}"
+    wrong = sum(not check.ok for check in found.checks)
+    yield f"{wrong} of {len(found.checks)} checks found something wrong" if wrong else "everything is in order"
+
+
+def imported(report: ImportReport, screen: Screen) -> Iterator[str]:
+    """What came of each file, what was skipped and why, and the sum."""
+    for file in report.files:
+        resumed = f", went on at {file.resumed_at}" if file.resumed_at else ""
+        counts = f"{file.stored} stored, {file.duplicates} already there, {file.skipped} skipped"
+        yield f"{one_line(file.path)}  {one_line(file.format)}  {counts}{resumed}"
+        for skip in file.skips:
+            yield f"  skipped {one_line(skip.where)}: {one_line(skip.reason)}"
+        if file.skipped > len(file.skips):
+            yield f"  and {file.skipped - len(file.skips)} more"
+        if file.error is not None:
+            yield f"  stopped: {one_line(file.error)}"
+    total = f"{report.stored} stored, {report.duplicates} already there, {report.skipped} skipped"
+    yield f"{one_line(report.project)}: {total}"

@@ -1,0 +1,3 @@
+def test_a(memory):
+    f = memory.store("hello")
+    print(f)
