@@ -120,6 +120,9 @@ def spawned(folder: Path, *, code: str = START, **variables: str) -> Iterator[Cl
     client = Client(process)
     try:
         yield client
+    except BaseException:
+        process.kill()
+        raise
     finally:
         if process.poll() is None:
             client.close()

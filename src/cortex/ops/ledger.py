@@ -305,14 +305,14 @@ async def ledger_history(ctx: Context, request: ReadLedgerHistory) -> LedgerHist
 
 
 class ExternalReport(Struct, frozen=True, kw_only=True):
-    """What the offline verifier said: `checked` what it looked at, `findings` what is wrong, `error` why it could not."""
+    """What the offline verifier said: `checked` what it looked at, `findings` what is wrong, `reason` why it could not."""
 
     status: Literal["valid", "tampered", "unchecked"]
     origin: str
     entries: int
     checked: list[str]
     findings: list[dict[str, str]]
-    error: str
+    reason: str
 
     @property
     def exit_code(self) -> int:
@@ -354,5 +354,5 @@ async def verify_external(ctx: Context, request: VerifyExternal) -> ExternalRepo
         entries=report.leaves,
         checked=report.notes,
         findings=report.findings,
-        error=report.error,
+        reason=report.error,
     )

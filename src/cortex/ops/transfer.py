@@ -266,6 +266,7 @@ async def export_facts(ctx: Context, request: ExportFacts) -> ExportReport:
 
     def stream(tx: Tx) -> int:
         written = 0
+        emit(b"")  # an empty memory is a stream too
         for fact in _facts(tx, narrow):
             emit(_line(fact))
             written += 1

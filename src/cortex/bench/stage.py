@@ -1,0 +1,53 @@
+"""Opening Cortex on a throwaway file the way a program does, and filling it with facts."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cortex import limits, settings
+from cortex.app import App, open_app
+from cortex.bench.corpus import Text
+from cortex.ops.facts import NewFact, StoreFacts
+
+T = TypeVar("T")
+
+
+def facts_file(folder: Path, count: int) -> Path:
+    """The file that holds `count` facts, shared by the probes of a run."""
+    return folder / f"facts-{count}.db"
+
+
+@contextmanager
+def opened(path: Path, **flags: object) -> Iterator[App]:
+    """Cortex on `path`; settings of the user, of a repository and of the environment stay out of it."""
+    chosen = settings.load(
+        flags={"db": path, "project": "project-0", "agent": "benchmark", "home": path.parent / "home", **flags},
+        environ={"HOME": str(path.parent), "USERPROFILE": str(path.parent)},
+        cwd=path.parent,
+    )
+    app = open_app(chosen, face="cli", cwd=path.parent)
+    try:
+        yield app
+    finally:
+        app.close()
+
+
+def run(path: Path, work: Callable[[App], Coroutine[Any, Any, T]], **flags: object) -> T:
+    """Open `path`, do the work in an event loop, close."""
+    with opened(path, **flags) as app:
+        return asyncio.run(work(app))
+
+
+async def store(app: App, texts: Iterable[Text]) -> None:
+    """Store texts in the largest batches there are."""
+    source = iter(texts)
+    while batch := list(islice(source, limits.BATCH_FACTS_MAX)):
+        await app.call(StoreFacts(facts=new_facts(batch)))
+
+
+def new_facts(texts: Iterable[Text]) -> list[NewFact]:
+    """Texts as facts to be stored."""
+    return [NewFact(content=text.content, project=text.project) for text in texts]

@@ -1,0 +1,29 @@
+"""What a worker process is told to measure, and what it answers."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from cortex.bench.figures import Figure
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """One probe. `size` is how many facts or entries, `peer` another product's name; either is empty where unused."""
+
+    probe: str
+    folder: str
+    quick: bool
+    size: int = 0
+    peer: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The throwaway folder."""
+        return Path(self.folder)
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The figures, or in one sentence why there are none."""
+
+    figures: list[Figure] = []
+    failed: str = ""

@@ -1,0 +1,245 @@
+"""Every operation on every face: the same answer, and the same kind of error."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import cortex
+from cortex.ops.catalog import BY_REQUEST, OPERATIONS
+from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFact, StoreFacts
+from cortex.ops.ledger import (
+    ExportLedger,
+    MakeCheckpoint,
+    ProveFact,
+    ReadLedgerHistory,
+    VerifyExternal,
+    VerifyLedger,
+)
+from cortex.ops.node import Backup, Diagnose, InitNode, ReadStatus, Reindex
+from cortex.ops.projects import ListProjects, RenameProject
+from cortex.ops.registry import Request, encode_custom
+from cortex.ops.search import Recall, SearchFacts
+from cortex.ops.transfer import ExportFacts, ImportFiles
+from cortex.ops.views import ListFacts, ReadHistory, ShowFact
+from tests.cli import argv
+from tests.mcp import client as mcp
+
+# A face takes a request and gives the answer as plain data, or the kind of its error.
+Face = Callable[[Request[Any]], Any]
+Step = Callable[["Scene"], Request[Any]]
+
+DATED = "2026-01-01T00:00:00Z"
+
+
+class Scene:
+    """What the steps of a scenario know of the ones before: answers by number, and a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.answers: list[Any] = []
+
+    def id_of(self, step: int) -> str:
+        return str(self.answers[step]["id"])
+
+
+def note(scene: Scene) -> str:
+    path = scene.folder / "notes.md"
+    path.write_text("# Billing\n\nInvoices leave on the 3rd.\n\n## Mail\n\nWe send them by mail.\n")
+    return str(path)
+
+
+# Every operation at least once, and every kind of error that a face can be asked for without breaking the file.
+STEPS: list[Step] = [
+    lambda s: StoreFact(content="Invoices leave on the 3rd", project="billing", key="day", tags=["a", "b"], valid_from=DATED),
+    lambda s: StoreFact(content="Invoices leave on the 3rd", project="billing", key="day", tags=["a", "b"], valid_from=DATED),
+    lambda s: StoreFact(content="- begins with a dash", meta={"a": {"b": [1, 2.5, True]}}, confidence="inferred"),
+    lambda s: StoreFacts(facts=[NewFact(content="one", type="decision"), NewFact(content="two", thread="t", seq=1)]),
+    lambda s: StoreFacts(facts=[NewFact(content="fine"), NewFact(content="  ")]),
+    lambda s: ReviseFact(id=s.id_of(0), content="Invoices leave on the 5th", clear=["tags"]),
+    lambda s: ReviseFact(id=s.id_of(0)[-8:], content="Invoices leave on the 6th", if_revision=2),
+    lambda s: ReviseFact(id=s.id_of(0), content="too late", if_revision=1),
+    lambda s: ReviseFact(id=s.id_of(0)),
+    lambda s: ShowFact(id=s.id_of(0), history=True),
+    lambda s: ShowFact(id="not an id"),
+    lambda s: ShowFact(id="00000000"),
+    lambda s: ReadHistory(id=s.id_of(0)),
+    lambda s: SearchFacts(query="when do invoices leave?", project="billing", explain=True, top_k=3),
+    lambda s: SearchFacts(query='"quoted" AND (broken* OR', all_projects=True),
+    lambda s: SearchFacts(query="x", project="a", all_projects=True),
+    lambda s: SearchFacts(query="x", as_of="2026-01-01"),
+    lambda s: Recall(query="invoices", project="billing", max_tokens=200),
+    lambda s: Recall(max_tokens=1),
+    lambda s: ListFacts(all_projects=True, types=["decision"], limit=5),
+    lambda s: ListFacts(limit=1, cursor="junk"),
+    lambda s: ListFacts(limit=0),
+    lambda s: ListProjects(),
+    lambda s: RenameProject(old="billing", new="invoicing"),
+    lambda s: RenameProject(old="nothing", new="else"),
+    lambda s: RetractFact(id=s.id_of(2)),
+    lambda s: RetractFact(id=s.id_of(2)),
+    lambda s: ForgetFact(id=s.id_of(2)),
+    lambda s: ShowFact(id=s.id_of(2)),
+    lambda s: ReadLedgerHistory(fact=s.id_of(2)),
+    lambda s: StoreFact(content="x" * (1 << 20) + "y"),
+    lambda s: StoreFact(content="naive", valid_from="2026-01-01T00:00:00"),
+    lambda s: MakeCheckpoint(),
+    lambda s: VerifyLedger(),
+    lambda s: VerifyLedger(incremental=True),
+    lambda s: ReadStatus(),
+    lambda s: ImportFiles(paths=[note(s)], project="billing"),
+    lambda s: ImportFiles(paths=[str(s.folder / "missing.md")]),
+    lambda s: ImportFiles(paths=["x"], format="nonsense"),
+    lambda s: ExportFacts(output=str(s.folder / "facts.jsonl"), all_projects=True),
+    lambda s: ExportFacts(output=str(s.folder / "facts.jsonl")),
+    lambda s: ExportLedger(path=str(s.folder / "ledger.zip")),
+    lambda s: ExportLedger(path=str(s.folder / "ledger.odt")),
+    lambda s: ProveFact(id=s.id_of(0), output=str(s.folder / "proof.json")),
+    lambda s: VerifyExternal(path=str(s.folder / "ledger.zip")),
+    lambda s: VerifyExternal(path=str(s.folder / "notes.md")),
+    lambda s: InitNode(),
+    lambda s: Diagnose(),
+    lambda s: Backup(target=str(s.folder / "backup.db")),
+    lambda s: Reindex(),
+]
+
+# What differs from run to run; everything else has to be the same.
+VOLATILE = {
+    "id", "fact", "recorded_at", "valid_from", "retired_at", "erased_at", "changed_at", "last_entry_at", "at", "since",
+    "until", "digest", "salt", "hash", "origin", "root", "note", "vkey", "trust", "path", "rev", "parent", "leaf",
+    "proof", "key_path", "text", "found", "memory", "signatures", "bytes", "log_bytes", "disclosure", "next", "error", "reason", "tokens",
+}  # fmt: skip
+
+
+def stable(found: Any) -> Any:
+    """An answer without what differs from run to run; nulls are left out, as MCP leaves them out."""
+    if isinstance(found, dict):
+        return {k: stable(v) for k, v in found.items() if k not in VOLATILE and v is not None}
+    if isinstance(found, list | tuple):
+        return [stable(part) for part in found]
+    return found
+
+
+@contextmanager
+def python_face(folder: Path) -> Iterator[Face]:
+    with cortex.open(folder / "memory.db", agent="tester") as memory:
+
+        def run(request: Request[Any]) -> Any:
+            try:
+                return msgspec.to_builtins(memory.call(request))
+            except cortex.CortexError as error:
+                return {"error_kind": error.kind}
+
+        yield run
+
+
+@contextmanager
+def cli_face(folder: Path) -> Iterator[Face]:
+    def run(request: Request[Any]) -> Any:
+        answer = argv.call(BY_REQUEST[type(request)], request, f"--db={folder / 'memory.db'}")
+        return {"error_kind": answer.error_kind} if answer.error_kind else answer.body
+
+    yield run
+
+
+@contextmanager
+def mcp_face(folder: Path) -> Iterator[Face]:
+    variables = {"CORTEX_MCP_TOOLS": "all", "CORTEX_AGENT": "tester", "CORTEX_PROJECT": "here", "CORTEX_MCP_RESULT_TOKENS": "100000"}
+    with mcp.connected(folder, **variables) as connected:
+
+        def run(request: Request[Any]) -> Any:
+            operation = BY_REQUEST[type(request)]
+            plain = msgspec.to_builtins(request, enc_hook=encode_custom)
+            given = {name: value for name, value in plain.items() if value is not None}
+            answer = connected.call(operation.tool_name, given)
+            return {"error_kind": answer.kind} if isinstance(answer, mcp.Refused) else answer
+
+        yield run
+
+
+FACES = {"python": python_face, "cli": cli_face, "mcp": mcp_face}
+
+
+def perform(name: str, folder: Path, *, only: set[type] | None = None) -> list[Any]:
+    """The whole scenario on one face: its answers, None for what the face does not have."""
+    scene = Scene(folder)
+    with FACES[name](folder) as face:
+        for step in STEPS:
+            request = step(scene)
+            has = name != "mcp" or BY_REQUEST[type(request)].mcp is not None
+            if has and (only is None or type(request) in only):
+                scene.answers.append(face(request))
+            else:
+                scene.answers.append(None)
+    return scene.answers
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in list(os.environ):
+        if name.startswith("CORTEX_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CORTEX_PROJECT", "here")
+    monkeypatch.setenv("CORTEX_AGENT", "tester")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return tmp_path
+
+
+def test_the_scenario_covers_every_operation(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.answers = [{"id": "0" * 32}] * len(STEPS)
+
+    covered = {type(step(scene)) for step in STEPS}
+
+    assert {operation.request for operation in OPERATIONS} == covered
+
+
+def test_python_and_the_command_line_answer_alike(folder: Path) -> None:
+    (folder / "one").mkdir()
+    (folder / "two").mkdir()
+
+    expected = perform("python", folder / "one")
+    found = perform("cli", folder / "two")
+
+    for number, (one, two) in enumerate(zip(expected, found, strict=True)):
+        assert stable(one) == stable(two), f"step {number}"
+
+
+def test_python_and_mcp_answer_alike(folder: Path) -> None:
+    (folder / "one").mkdir()
+    (folder / "two").mkdir()
+    shared = {operation.request for operation in OPERATIONS if operation.mcp is not None}
+
+    expected = perform("python", folder / "one", only=shared)
+    found = perform("mcp", folder / "two")
+
+    for number, (one, two) in enumerate(zip(expected, found, strict=True)):
+        assert stable(one) == stable(two), f"step {number}"
+
+
+def test_errors_of_all_kinds_were_compared(folder: Path) -> None:
+    answers = perform("python", folder)
+
+    kinds = {answer["error_kind"] for answer in answers if isinstance(answer, dict) and "error_kind" in answer}
+
+    assert {"invalid", "not_found", "conflict", "revision_conflict", "too_large"} <= kinds
+
+
+def test_the_async_face_takes_the_same_requests(folder: Path) -> None:
+    async def use() -> tuple[str, list[str]]:
+        async with cortex.Cortex(folder / "memory.db") as memory:
+            fact = await memory.store("Invoices leave on the 3rd", project="billing")
+            hits = await memory.search("invoices", project="billing")
+            return fact.id, [hit.fact.id for hit in hits]
+
+    stored, found = asyncio.run(use())
+
+    assert [stored] == found
