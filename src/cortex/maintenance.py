@@ -91,7 +91,7 @@ def _key(settings: Settings) -> NodeKey:
 
 def _replace(settings: Settings, origin: apsw.Connection) -> str | None:
     """Copy `origin` over the current file; returns where that is kept."""
-    stamp = times.now().replace(":", "").replace("-", "")[:15]
+    stamp = times.now().replace(":", "").replace("-", "").replace(".", "").rstrip("Z")
     if not settings.db.exists():
         create_file(settings.db)
         kept = None
@@ -108,16 +108,19 @@ def _replace(settings: Settings, origin: apsw.Connection) -> str | None:
 
 def _set_aside(settings: Settings, stamp: str) -> str:
     """Keep what is there: a sound file as a copy, a damaged one by another name."""
-    current = connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)
+    kept = settings.db.with_name(f"{settings.db.name}.before-restore-{stamp}.bak")
     try:
-        migrate.pending(current, str(settings.db), migrate.shipped())
-        kept = settings.db.with_name(f"{settings.db.name}.before-restore-{stamp}.bak")
-        backup.copy_to(current, kept)
-    except (Corrupt, apsw.CorruptError, apsw.NotADBError):
+        current = connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)
+        try:
+            migrate.pending(current, str(settings.db), migrate.shipped())
+            backup.copy_to(current, kept)
+        finally:
+            current.close()
+    except (Corrupt, Invalid, apsw.CorruptError) as error:
+        # A file without its signing key beside it may be anything: only what was Cortex's is put aside.
+        if isinstance(error, Invalid) and not settings.node_key_path.exists():
+            raise
         kept = settings.db.with_name(f"{settings.db.name}.damaged-{stamp}")
-    finally:
-        current.close()
-    if ".damaged-" in kept.name:
         for ending in ("", "-wal", "-shm"):
             part = Path(f"{settings.db}{ending}")
             if part.exists():

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from client import START, connected, session
-from mcp import types
 
 from cortex.mcp.workplace import folder_of
+from mcp import types
 
 
 def repository(folder: Path, name: str) -> Path:

@@ -270,7 +270,6 @@ def test_a_batch_is_stored_in_the_order_given_and_counts_its_duplicates(memory: 
         {"content": "x", "tags": ["a\nb"]},
         {"content": "x", "type": " "},
         {"content": "x", "valid_from": "2026-01-02T00:00:00Z", "valid_until": "2026-01-01T00:00:00Z"},
-        {"content": "x", "valid_from": "2026-01-02"},
         {"content": "x", "project": "-x"},
         {"content": "x", "meta": {"a": float("nan")}},
         {"content": LONE},
@@ -368,7 +367,7 @@ def test_meta_holds_any_json(memory: Memory, value: Any) -> None:
 
 
 @pytest.mark.parametrize("field", ["type", "key", "source", "thread", "project"])
-@pytest.mark.parametrize("bad", ["a\x00b", "a\nb", "a\x1b[0m", "\u202eabc", "a\u200bb", LONE, "", "  ", "a\u2028b"])
+@pytest.mark.parametrize("bad", ["a\x00b", "a\nb", "a\x1b[0m", "\u202eabc", LONE, "", "  ", "a\u2028b"])
 def test_names_are_one_line_of_printable_text(memory: Memory, field: str, bad: str) -> None:
     with pytest.raises(Invalid):
         memory.call(StoreFact(**{"content": "x", field: bad}))

@@ -1,6 +1,7 @@
 """Filling a file with facts, searching it and recalling from it."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from cortex.app import App
@@ -16,6 +17,7 @@ SCOPES = ("one project", "all projects")
 # What a search may take at most at these sizes, in ms.
 _EXPECTED = {10_000: 5.0, 100_000: 15.0}
 _SAMPLE = 2_000
+_RECALLS = 20
 
 
 def fill(task: Task) -> list[Figure]:
@@ -31,7 +33,8 @@ def fill(task: Task) -> list[Figure]:
 
 def probe(task: Task) -> list[Figure]:
     """Search and recall in a file of `task.size` facts, and verify all of it."""
-    return stage.run(stage.facts_file(task.path, task.size), lambda app: _figures(app, task))
+    with stage.opened(stage.facts_file(task.path, task.size)) as app, asyncio.Runner() as loop:
+        return _figures(app, loop, task)
 
 
 def load_name(size: int) -> str:
@@ -47,8 +50,8 @@ def rounds_of(size: int, *, quick: bool) -> list[list[str]]:
     return [found[first : first + count] for first in range(0, len(found), count)]
 
 
-async def latencies(
-    size: int, scope: str, rounds: list[list[str]], ask: Callable[[str], Awaitable[object]], *, judged: bool
+def latencies(
+    size: int, scope: str, rounds: list[list[str]], ask: Callable[[str], object], *, judged: bool = False
 ) -> list[Figure]:
     """The figures of searching: what half and what nearly all questions take at most, round by round."""
     walls, cpus = [], []
@@ -56,7 +59,7 @@ async def latencies(
         laps = []
         for query in queries:
             with Lap() as lap:
-                await ask(query)
+                ask(query)
             laps.append(lap)
         walls.append([lap.wall_ms for lap in laps])
         cpus.append(sum(lap.cpu_ms for lap in laps) / len(laps))
@@ -79,38 +82,35 @@ def memory_figure(size: int) -> Figure:
     return figures.measured(name, unit, [resident])
 
 
-async def _figures(app: App, task: Task) -> list[Figure]:
+def _figures(app: App, loop: asyncio.Runner, task: Task) -> list[Figure]:
     rounds = rounds_of(task.size, quick=task.quick)
     found: list[Figure] = []
     for scope in SCOPES:
-        ask = _search(app, everywhere=scope == "all projects")
-        await ask(rounds[0][0])
-        found += await latencies(task.size, scope, rounds, ask, judged=True)
+        ask = _search(app, loop, everywhere=scope == "all projects")
+        ask(rounds[0][0])
+        found += latencies(task.size, scope, rounds, ask, judged=True)
     found.append(memory_figure(task.size))
-    found.append(await _recall(app, task, [query for round_ in rounds for query in round_][:20]))
+    name = f"recall from {task.size:,} facts"
+    found.append(_recall(app, loop, f"{name}, by a query", rounds[0][:_RECALLS]))
+    found.append(_recall(app, loop, f"{name}, without a query", [None] * (_RECALLS // 2)))
     with Lap() as lap:
-        report = await app.call(VerifyLedger(text=True))
+        report = loop.run(app.call(VerifyLedger(text=True)))
     note = "" if report.ok else f"{len(report.findings)} findings"
-    found.append(
-        figures.measured(f"verify {task.size:,} facts, text included: CPU", "ms", [lap.cpu_ms], note=note)
-    )
+    found.append(figures.measured(f"verify {task.size:,} facts, text included: CPU", "ms", [lap.cpu_ms], note=note))
     return found
 
 
-def _search(app: App, *, everywhere: bool) -> Callable[[str], Awaitable[object]]:
-    async def ask(query: str) -> object:
-        return await app.call(SearchFacts(query=query, project=None, all_projects=everywhere))
-
-    return ask
+def _search(app: App, loop: asyncio.Runner, *, everywhere: bool) -> Callable[[str], object]:
+    return lambda query: loop.run(app.call(SearchFacts(query=query, all_projects=everywhere)))
 
 
-async def _recall(app: App, task: Task, queries: list[str]) -> Figure:
+def _recall(app: App, loop: asyncio.Runner, name: str, queries: Sequence[str | None]) -> Figure:
     walls = []
-    for query in (None, *queries):
+    for query in queries:
         with Lap() as lap:
-            await app.call(Recall(query=query))
+            loop.run(app.call(Recall(query=query)))
         walls.append(lap.wall_ms)
-    return figures.measured(f"recall from {task.size:,} facts", "ms", walls)
+    return figures.measured(name, "ms", walls)
 
 
 def _target(size: int) -> Target | None:

@@ -38,7 +38,12 @@ def opened(path: Path, **flags: object) -> Iterator[App]:
 def run(path: Path, work: Callable[[App], Coroutine[Any, Any, T]], **flags: object) -> T:
     """Open `path`, do the work in an event loop, close."""
     with opened(path, **flags) as app:
-        return asyncio.run(work(app))
+        return go(app, work)
+
+
+def go(app: App, work: Callable[[App], Coroutine[Any, Any, T]]) -> T:
+    """Do the work in an event loop of its own."""
+    return asyncio.run(work(app))
 
 
 async def store(app: App, texts: Iterable[Text]) -> None:

@@ -53,7 +53,7 @@ def _copy(source: Tx, temporary: Path) -> None:
 
 
 def overwrite(target: Tx, source: Tx) -> None:
-    """Replace the content of the open file `target` by that of `source`, in one transaction that other processes see."""
+    """Replace the content of the open file `target` by that of `source`, in one transaction for other processes."""
     with target.backup("main", source, "main") as backup:
         backup.step(-1)
 

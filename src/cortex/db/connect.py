@@ -1,6 +1,7 @@
 """Opening one SQLite connection the way Cortex needs it, on files that may be missing, foreign or read-only."""
 
 import os
+import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ Tx: TypeAlias = apsw.Connection
 
 APPLICATION_ID = 0x43747831  # "Ctx1", in the file's header: what tells a Cortex file from any other SQLite file
 
+_LOG_POLL_SECONDS = 0.005
+
 # secure_delete overwrites what is deleted; temp_store keeps sorted text out of temporary files; trusted_schema
 # keeps a crafted file's schema from calling functions.
 _PRAGMAS = """
@@ -30,7 +33,7 @@ PRAGMA cache_size = -8000;
 
 
 def create_file(path: Path) -> None:
-    """Make an empty file that only its owner can read, unless there is one. SQLite gives -wal and -shm the same mode."""
+    """Make an empty file that only its owner can read, unless there is one. -wal and -shm get the same mode."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -72,6 +75,21 @@ def _open(path: Path, vfs: str | None) -> apsw.Connection:
     immutable = not folder_writable and not (log.exists() and log.stat().st_size)
     uri = f"file:{urllib.parse.quote(str(path))}?mode=ro{'&immutable=1' if immutable else ''}"
     return apsw.Connection(uri, flags=flags | apsw.SQLITE_OPEN_READONLY, vfs=vfs)
+
+
+def use_log(connection: apsw.Connection, wait_ms: int) -> None:
+    """Switch the file to a write-ahead log, which lets readers go on beside a writer. A file keeps the mode.
+
+    SQLite waits for nobody here: another process that does the same makes it answer "busy" at once.
+    """
+    deadline = time.monotonic() + wait_ms / 1000
+    while value(connection, "PRAGMA journal_mode") != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOG_POLL_SECONDS)
 
 
 Bindings: TypeAlias = Sequence[Any] | Mapping[str, Any]

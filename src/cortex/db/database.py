@@ -10,7 +10,7 @@ import apsw
 from cortex import limits
 from cortex.db import migrate
 from cortex.db.backup import copy_to
-from cortex.db.connect import Tx, connect, create_file
+from cortex.db.connect import Tx, connect, create_file, use_log
 from cortex.db.faults import translate
 from cortex.db.readers import Readers
 from cortex.db.writer import Writer
@@ -41,8 +41,8 @@ class Database:
     ) -> "Database":
         """Open `path`, made and migrated first where need be. An older file is copied to `<path>.schema-N.bak` before.
 
-        Raises Invalid for a foreign file, Unavailable for a missing (`create=False`), locked or newer one, Corrupt for a
-        damaged one.
+        Raises Invalid for a foreign file, Unavailable for a missing (`create=False`), locked or newer one, Corrupt for
+        a damaged one.
         """
         known = migrations if migrations is not None else migrate.shipped()
         if create and not path.exists():
@@ -52,7 +52,7 @@ class Database:
             return connect(path, busy_timeout_ms=busy_timeout_ms, vfs=vfs)
 
         try:
-            _prepare(opened, path, known)
+            _prepare(opened, path, known, busy_timeout_ms)
         except apsw.Error as error:
             raise translate(error, str(path)) from error
         writer = Writer(str(path), opened, len(known), batch_ops)
@@ -100,13 +100,18 @@ class Database:
         self._readers.close()
 
 
-def _prepare(opened: Callable[[], apsw.Connection], path: Path, known: tuple[migrate.Migration, ...]) -> None:
+def _prepare(
+    opened: Callable[[], apsw.Connection], path: Path, known: tuple[migrate.Migration, ...], busy_timeout_ms: int
+) -> None:
     """Bring the file to the newest schema; several processes may do this at once."""
     connection = opened()
     try:
-        if not migrate.pending(connection, str(path), known):
+        waiting = migrate.pending(connection, str(path), known)
+        if not waiting and connection.readonly("main"):
             return
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_log(connection, busy_timeout_ms)
+        if not waiting:
+            return
         connection.execute("BEGIN IMMEDIATE")
         # Looked up again inside: another process may have been first.
         waiting = migrate.pending(connection, str(path), known)

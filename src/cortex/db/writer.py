@@ -122,7 +122,9 @@ class Writer:
             # Nothing is taken yet where the transaction could not begin: then all that is queued fails with it.
             return [Outcome(job, None, failure) for job in drain.taken or list(drain)]
 
-    def _transaction(self, jobs: "Iterator[Job] | list[Job] | _Drain", attempt: Callable[[Tx, Job], Outcome]) -> list[Outcome]:
+    def _transaction(
+        self, jobs: "Iterator[Job] | list[Job] | _Drain", attempt: Callable[[Tx, Job], Outcome]
+    ) -> list[Outcome]:
         connection = self._begin()
         outcomes = [attempt(connection, job) for job in jobs]
         # Refusals alone change nothing; committing them would only cost a sync.

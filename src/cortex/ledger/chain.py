@@ -86,7 +86,7 @@ def active(tx: Tx) -> State | None:
 
 
 def start(tx: Tx, origin: str, vkey: str, *, at: str, actor: str) -> State:
-    """Begin a log and make it the active one. Its first leaf names the log before it, with its size and root, if any."""
+    """Begin a log and make it the active one. Its first leaf names the log before it, if any, with size and root."""
     before = active(tx)
     parent = None
     if before is not None:
@@ -243,11 +243,10 @@ def _state(row: tuple[Any, ...]) -> State:
 
 
 _STATE = (
-    "SELECT id, origin, vkey, active, size, head, range, ts, clock, checkpoints, sealed_size,"
-    " sealed_at FROM ledger_log"
+    "SELECT id, origin, vkey, active, size, head, range, ts, clock, checkpoints, sealed_size, sealed_at FROM ledger_log"
 )
 
 _INSERT = (
-    "INSERT INTO transactions (log, idx, v, kind, subject, project, rev, parent, digest, actor, ts, batch, batch_n, prev,"
-    " hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO transactions (log, idx, v, kind, subject, project, rev, parent, digest, actor, ts, batch, batch_n,"
+    " prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )

@@ -31,7 +31,7 @@ class Initialized(Struct, frozen=True, kw_only=True):
     """Where the file and its signing key are, and what a verifier needs to trust the log."""
 
     path: str
-    key: str
+    key_path: str
     origin: str
     vkey: str
     project: str
@@ -48,7 +48,7 @@ async def init(ctx: Context, request: InitNode) -> Initialized:  # noqa: ARG001 
     state = await ctx.database.write(lambda tx: sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor))
     return Initialized(
         path=str(ctx.database.path),
-        key=str(ctx.node_key.path),
+        key_path=str(ctx.node_key.path),
         origin=state.origin,
         vkey=state.vkey,
         project=ctx.caller.project,
