@@ -104,6 +104,14 @@ MCP_NAME_CHARS_MAX = 60
 MCP_ABRIDGED_CHARS_MIN = 256
 MCP_NOTE_TOKENS = 80
 
+# The benchmark. The bytes are what the disk must have free for each fact, in Cortex's file and in each peer's.
+BENCH_FACTS_MAX = 1_000_000
+BENCH_SIZES_MAX = 4
+BENCH_PROBE_SECONDS = 900
+BENCH_FACT_BYTES = 4 << 10
+BENCH_PEER_FACT_BYTES = 16 << 10
+BENCH_SPARE_BYTES = 256 << 20
+
 assert QUEUE_OPS_MAX >= BATCH_OPS_MAX, "the queue must hold at least one full batch"
 assert BATCH_BYTES_MAX >= CONTENT_BYTES_MAX, "a batch must hold at least one full fact"
 assert IMPORT_BATCH_FACTS <= BATCH_FACTS_MAX, "an import batch is a batch"

@@ -80,9 +80,8 @@ def test_what_is_told_later_of_an_earlier_time_ends_where_the_next_begins(memory
     assert ["from March"] == seen(memory)
     assert ["from January"] == seen(memory, as_of="2026-02-28T23:59:59.999999Z")
     assert ["from March"] == seen(memory, as_of="2026-03-01T00:00:00Z")
-    assert [("from January", "from March")] == [
-        (one[0], two[0]) for one, two in [spans(memory, newer.id)] if one[2] == two[1]
-    ]
+    march = "2026-03-01T00:00:00.000000Z"
+    assert [("from January", "2026-01-01T00:00:00.000000Z", march), ("from March", march, None)] == spans(memory, newer.id)
 
 
 def test_the_same_key_in_another_project_is_another_slot(memory: Memory) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Self
 
 _KIB_PER_MIB = 1024
 
@@ -12,7 +13,7 @@ class Lap:
     def __init__(self) -> None:
         self.wall_ms = self.cpu_ms = self._wall = self._cpu = 0.0
 
-    def __enter__(self) -> "Lap":
+    def __enter__(self) -> Self:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
         return self
 

@@ -19,28 +19,42 @@ _NOISE = 0.2
 _MANDELBROT = 2.7
 _SEED = "cortex benchmark"
 
-_FUNCTION_WORDS = tuple(
-    "the of and to a in is it that for was on are as with be at this by have from or had not but what all were when we"
-    " there can an your which their if do will each about how up out them then she many some so these would other into"
-    " has more her two like him see time could no make than first been its who now people my made over did down only way"
-    " find use may long little very after called just where most know get through back much before go good new write our"
-    " used me man too any day same right look think also around another came come work three must because does part even"
-    " place well such here take why things help put years different away again off went old number every".split()
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_FUNCTION_WORDS = _words(
+    "the of and to a in is it that for was on are as with be at this by have from or had not but what all were when "
+    "we there can an your which their if do will each about how up out them then she many some so these would other "
+    "into has more her two like him see time could no make than first been its who now people my made over did down "
+    "only way find use may long little very after called just where most know get through back much before go good "
+    "new write our used me man too any day same right look think also around another came come work three must "
+    "because does part even place well such here take why things help put years different away again off went old "
+    "number every"
 )
-_WORK_WORDS = tuple(
-    "test user server deploy build file error branch release token config query table index cache key value request"
-    " response client service queue worker job schedule invoice customer account payment order price report team"
-    " review merge commit version library package module function class method field column row schema migration backup"
-    " restore node cluster leader log metric alert limit timeout retry session login password secret role permission"
-    " project task ticket sprint meeting decision preference default option setting flag feature bug fix patch"
-    " latency memory disk network port host region zone bucket object event message topic stream batch vector model"
-    " prompt agent tool editor plugin theme font layout button page form screen mobile browser".split()
+_WORK_WORDS = _words(
+    "test user server deploy build file error branch release token config query table index cache key value request "
+    "response client service queue worker job schedule invoice customer account payment order price report team "
+    "review merge commit version library package module function class method field column row schema migration "
+    "backup restore node cluster leader log metric alert limit timeout retry session login password secret role "
+    "permission project task ticket sprint meeting decision preference default option setting flag feature bug fix "
+    "patch latency memory disk network port host region zone bucket object event message topic stream batch vector "
+    "model prompt agent tool editor plugin theme font layout button page form screen mobile browser"
 )
-_OPENINGS = tuple(
-    "when do we|how does the|what is the|why was|where is|which|who decided|what did we say about|is there".split("|")
+_OPENINGS = (
+    "when do we",
+    "how does the",
+    "what is the",
+    "why was",
+    "where is",
+    "which",
+    "who decided",
+    "what did we say about",
+    "is there",
 )
-_ONSETS = tuple("b br c cl d dr f fl g gr h j k l m n p pl qu r s sk sl st t tr v w z".split())
-_VOWELS = tuple("a e i o u ai ea oo ou".split())
+_ONSETS = _words("b br c cl d dr f fl g gr h j k l m n p pl qu r s sk sl st t tr v w z")
+_VOWELS = _words("a e i o u ai ea oo ou")
 _CODAS = ("", "", "", "l", "m", "n", "r", "s", "t", "nd", "st")
 
 
@@ -58,7 +72,7 @@ def project(number: int) -> str:
 
 
 def facts(count: int, *, label: str = "facts") -> Iterator[Text]:
-    """`count` facts over all projects. The same label gives the same facts; the shorter run is the longer one's start."""
+    """`count` facts over all projects. The same label gives the same ones."""
     source = _source(label)
     words, weights = _vocabulary()
     for _ in range(count):

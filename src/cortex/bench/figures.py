@@ -106,7 +106,15 @@ def measured(name: str, unit: str, samples: Sequence[float], target: Target | No
 def not_measured(name: str, unit: str, why: str, target: Target | None = None) -> Figure:
     """A figure that there is none of, and why."""
     return Figure(
-        name=name, unit=unit, value=None, low=None, high=None, samples=0, target=target, verdict="not measured", note=why
+        name=name,
+        unit=unit,
+        value=None,
+        low=None,
+        high=None,
+        samples=0,
+        target=target,
+        verdict="not measured",
+        note=why,
     )
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cortex import limits
-from cortex.bench import corpus, figures, searches as own_searches, stores as own_stores
+from cortex.bench import corpus, figures
+from cortex.bench import searches as own_searches
+from cortex.bench import stores as own_stores
 from cortex.bench.clock import Lap
 from cortex.bench.corpus import Text
 from cortex.bench.figures import Figure

@@ -68,7 +68,7 @@ def _race(task: Task) -> float:
 
 def _writer(task: Task, number: int) -> subprocess.Popen[bytes]:
     told = Task(probe="write", folder=task.folder, quick=task.quick, size=number)
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - our own worker
         [sys.executable, "-m", "cortex.bench.worker", msgspec.json.encode(told).decode()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

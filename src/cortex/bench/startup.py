@@ -63,8 +63,8 @@ async def _session(task: Task) -> tuple[float, float, float | None]:
     """One spawn: ms to the first answer, ms to the list of tools, MiB after some calls."""
     started = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cortex", "mcp", "start", "--project", "project-0",
-        "--db", str(stage.facts_file(task.path, task.size)), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=_LINE_BYTES_MAX,
+        sys.executable, "-m", "cortex", "mcp", "start", "--project", "project-0", "--db",
+        str(stage.facts_file(task.path, task.size)), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=_LINE_BYTES_MAX,
     )  # fmt: skip
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):

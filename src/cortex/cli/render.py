@@ -5,11 +5,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from cortex.cli import facts, listing, reports
+from cortex.cli import facts, ledgers, listing, reports
 from cortex.cli.terminal import Screen
+from cortex.ledger.findings import Verification
 from cortex.memory.model import Fact, Receipt, StoredFact
 from cortex.memory.recall import Briefing
 from cortex.ops.facts import StoredFacts
+from cortex.ops.ledger import ExportedLedger, ExternalReport, LedgerHead, LedgerHistory, ProofOfFact
 from cortex.ops.node import Diagnosis
 from cortex.ops.projects import Projects, ProjectSummary
 from cortex.ops.search import SearchResult
@@ -31,6 +33,12 @@ RENDERERS: dict[type[Struct], Callable[[Any, Screen], Iterable[str]]] = {
     ProjectSummary: facts.project,
     Diagnosis: reports.diagnosis,
     ImportReport: reports.imported,
+    Verification: ledgers.verification,
+    LedgerHead: ledgers.head,
+    ProofOfFact: ledgers.proof,
+    ExportedLedger: ledgers.exported,
+    LedgerHistory: ledgers.history,
+    ExternalReport: ledgers.external,
 }
 
 

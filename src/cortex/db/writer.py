@@ -148,8 +148,8 @@ class Writer:
 
     def _commit(self, connection: apsw.Connection) -> None:
         token = os.urandom(12)
+        connection.execute("UPDATE file_state SET change_seq = change_seq + 1, commit_token = ?", (token,))
         try:
-            connection.execute("UPDATE file_state SET change_seq = change_seq + 1, commit_token = ?", (token,))
             connection.execute("COMMIT")
         except apsw.Error as error:
             if not self._was_committed(token, error):

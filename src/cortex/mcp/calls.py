@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolRequestParams
+from mcp.types import INVALID_PARAMS, CallToolRequestParams
 from msgspec import Struct, structs
 
 from cortex import limits, times

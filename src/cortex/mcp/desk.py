@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
+from mcp.types import INTERNAL_ERROR, INVALID_PARAMS
 from msgspec import Struct
 
 from cortex import limits

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp.server.lowlevel import Server
-from mcp_types import CallToolRequestParams, ListToolsResult, NotificationParams, PaginatedRequestParams
+from mcp.types import CallToolRequestParams, ListToolsResult, NotificationParams, PaginatedRequestParams
 
 from cortex._version import __version__
 from cortex.mcp import calls, library, opening, tools

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mcp_types import Tool, ToolAnnotations
+from mcp.types import Tool, ToolAnnotations
 
 from cortex import limits
 from cortex.mcp import schemas

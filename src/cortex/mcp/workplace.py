@@ -9,8 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
-from mcp_types import ListRootsRequest, ListRootsResult
-from pydantic import ValidationError
+from mcp.types import ListRootsRequest, ListRootsResult
 
 from cortex import limits, projects
 from cortex.settings import Settings
@@ -76,7 +75,7 @@ async def _root(session: ServerSession) -> Path | None:
         listed = await session.send_request(
             ListRootsRequest(), ListRootsResult, request_read_timeout_seconds=limits.MCP_ROOTS_SECONDS
         )
-    except (MCPError, ValidationError) as error:
+    except (MCPError, ValueError) as error:  # a ValueError is an answer of the wrong form
         logger.warning("the client's roots are not known: %s", error)
         return None
     return next((folder for root in listed.roots if (folder := folder_of(str(root.uri)))), None)

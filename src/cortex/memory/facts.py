@@ -2,6 +2,8 @@
 
 import hashlib
 
+from msgspec import structs
+
 from cortex.canonical import fact_digest
 from cortex.db.connect import Tx, value
 from cortex.errors import Conflict, NotFound, RevisionConflict
@@ -10,7 +12,7 @@ from cortex.index import text
 from cortex.ledger.chain import Appending, Placed
 from cortex.memory import lookup, projects
 from cortex.memory.model import Decided, Fact
-from cortex.memory.visibility import View
+from cortex.memory.visibility import View, reached
 
 
 def insert(tx: Tx, log: Appending, new: Decided) -> tuple[Fact, bool]:
@@ -19,6 +21,7 @@ def insert(tx: Tx, log: Appending, new: Decided) -> tuple[Fact, bool]:
     A duplicate has the same project, type, content, key, thread and seq, is believed, and covers the same time: the very
     interval when the caller dated it, else any that is open now.
     """
+    new = _since(new, log.ts)
     project_id = projects.ensure(tx, new.project)
     fingerprint = _fingerprint(project_id, new)
     existing = _duplicate(tx, project_id, fingerprint, new, log.ts)
@@ -69,6 +72,16 @@ def erase(tx: Tx, log: Appending, fact_id: str) -> tuple[int, Placed]:
     placed = log.add("erase", subject=fact_id, project=_name(tx, row[0]))
     tx.execute("UPDATE fact SET erased_at = ? WHERE id = ?", (placed.ts, fact_id))
     return len(revisions), placed
+
+
+def _since(new: Decided, recorded_at: str) -> Decided:
+    """A fact without a date of its own is true from when it is recorded, though the clock stepped back before."""
+    if new.dated or new.valid_from == recorded_at:
+        return new
+    since = reached(new.valid_from, recorded_at)
+    if new.valid_until is not None and new.valid_until <= since:
+        return new
+    return structs.replace(new, valid_from=since)
 
 
 def fields(new: Decided) -> tuple[str | None, ...]:

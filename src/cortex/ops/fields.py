@@ -72,7 +72,10 @@ def scope(ctx: Context, given: str | None, *, every: bool) -> tuple[str, ...] | 
 def filters(
     names: tuple[str, ...] | None, types: list[str], tags: list[str], key: str | None = None, thread: str | None = None
 ) -> Filters:
-    """The filters of a request."""
+    """The filters of a request. Raises Invalid for what no fact can have."""
+    for name, wanted in (("a type", types), ("a tag", tags), ("key", [key]), ("thread", [thread])):
+        for given in wanted:
+            check_name(name, given)
     return Filters(projects=names, types=tuple(types), tags=tuple(tags), key=key, thread=thread)
 
 

@@ -88,7 +88,7 @@ async def verify(ctx: Context, request: VerifyLedger) -> Verification:
 
     What is found valid is remembered in your own folder for the next time. It names what was checked and claims no more.
     """
-    task = verification.Task(
+    task = verification.VerificationTask(
         database=str(ctx.database.path),
         home=str(ctx.settings.home),
         key=str(ctx.node_key.path),

@@ -24,7 +24,7 @@ _LINE_BYTES_MAX = 64 << 20
 NOTHING = memory.Memory(path="", logs=[])
 
 
-class Task(Struct, frozen=True, kw_only=True):
+class VerificationTask(Struct, frozen=True, kw_only=True):
     """What to verify, as a worker process is told."""
 
     database: str
@@ -35,7 +35,7 @@ class Task(Struct, frozen=True, kw_only=True):
     accept: bool
 
 
-def verify(tx: Tx, task: Task, progress: Progress) -> Verification:
+def verify(tx: Tx, task: VerificationTask, progress: Progress) -> Verification:
     """Every pass over every log, on the snapshot of `tx`. What is valid is remembered outside the file."""
     home, database = Path(task.home), Path(task.database)
     kept = NOTHING if task.accept else memory.load(home, database)
@@ -109,7 +109,7 @@ def _check_logs(
     return checked, remember
 
 
-async def verify_in_worker(task: Task, progress: Progress) -> Verification:
+async def verify_in_worker(task: VerificationTask, progress: Progress) -> Verification:
     """The same in a process of its own, so that this one keeps answering. Cancelling ends the process."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "cortex.ops.verification", stdin=asyncio.subprocess.PIPE,
@@ -146,7 +146,7 @@ def _work() -> None:
         sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
         sys.stdout.buffer.flush()
 
-    task = msgspec.json.decode(sys.stdin.buffer.readline(), type=Task)
+    task = msgspec.json.decode(sys.stdin.buffer.readline(), type=VerificationTask)
     try:
         connection = connect(Path(task.database), busy_timeout_ms=limits.BUSY_TIMEOUT_MS)
         connection.execute("BEGIN")

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, structs
 from cortex import limits
 from cortex.db.connect import Tx
 from cortex.errors import Invalid
+from cortex.ledger import chain
 from cortex.memory import lookup
 from cortex.memory.model import Fact, Span
 from cortex.memory.visibility import View, present
@@ -134,12 +135,17 @@ class ListFacts(Request[FactPage], frozen=True, kw_only=True):
     cursor: fields.Cursor | None = None
 
 
-class _Place(Struct, frozen=True, array_like=True):
-    """What a cursor holds: the last row shown, and the instants at which the first page was read."""
+_Row = Annotated[int, Meta(ge=0, le=limits.SEQ_MAX)]
 
-    before: int
+
+class _Place(Struct, frozen=True, array_like=True):
+    """What a cursor holds: the last row shown, the first page's point of view, and where the ledger ended then."""
+
+    before: _Row
     as_of: str
-    known_at: str
+    known_at: str | None
+    log: _Row
+    size: _Row
 
 
 @operation(
@@ -159,18 +165,24 @@ async def list_facts(ctx: Context, request: ListFacts) -> FactPage:
     place = _place(request.cursor)
 
     def read(tx: Tx) -> FactPage:
-        now = present(tx, ctx.now())
-        as_of = place.as_of if place else request.as_of or now
-        # A later page reads what was believed at the first one; a page that begins now reads what is believed now.
-        known_at = place.known_at if place else request.known_at
-        seen = View(as_of=None if request.every else as_of, known_at=known_at)
+        at = place or _first(tx, request, ctx.now())
+        seen = View(
+            as_of=None if request.every else at.as_of, known_at=at.known_at, before=(at.log, at.size) if place else None
+        )
         rows = lookup.page(tx, narrow, seen, before=place.before if place else None, limit=request.limit + 1)
         shown = rows[: request.limit]
         more = len(rows) > request.limit
-        cursor = _cursor(_Place(shown[-1][0], as_of, known_at or now)) if more else None
+        cursor = _cursor(structs.replace(at, before=shown[-1][0])) if more else None
         return FactPage(facts=[fact for _, fact in shown], next=cursor)
 
     return await ctx.database.read(read)
+
+
+def _first(tx: Tx, request: ListFacts, now: str) -> _Place:
+    """The point of view of a first page, which the following ones keep."""
+    head = chain.active(tx)
+    log, size = (head.id, head.size) if head else (0, 0)
+    return _Place(0, request.as_of or present(tx, now), request.known_at, log, size)
 
 
 def _cursor(place: _Place) -> str:

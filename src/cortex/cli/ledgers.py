@@ -1,0 +1,77 @@
+"""What the ledger's operations answer, as lines for people."""
+
+from collections.abc import Iterator
+
+from cortex.cli.listing import details
+from cortex.cli.terminal import Screen, one_line
+from cortex.ledger.findings import Verification
+from cortex.memory.recall import age
+from cortex.ops.ledger import ExportedLedger, ExternalReport, LedgerHead, LedgerHistory, ProofOfFact
+
+
+def verification(report: Verification, screen: Screen) -> Iterator[str]:
+    """What was checked of each log, each finding, and the verdict; never more than was checked."""
+    for log in report.logs:
+        part = f", from entry {log.checked_from} on" if log.checked_from else ""
+        yield f"log  {one_line(log.origin)}{'' if log.active else '  (earlier)'}"
+        yield f"     {log.size:,} entries{part}, root {log.root[:16]}…"
+        yield f"     {log.checkpoints:,} checkpoints, checked against {log.signatures}"
+        yield f"     remembered outside the file: {log.memory}"
+    for finding in report.findings:
+        where = "" if finding.entry is None else f" id={finding.entry}"
+        yield f"FAIL {finding.code}{where} {one_line(finding.what)}"
+    if report.more_findings:
+        yield f"and {report.more_findings:,} more findings"
+    texts = f", {report.revisions:,} texts, {report.erased:,} forgotten" if "text" in report.passes else ""
+    counted = f"{report.entries:,} entries{texts}"
+    if report.ok:
+        roots = sum(log.checkpoints for log in report.logs)
+        yield f"✓ chain valid ({counted}, {roots:,} checkpoints)"
+    else:
+        yield f"✗ NOT valid: {len(report.findings) + report.more_findings:,} findings ({counted} checked)"
+
+
+def head(found: LedgerHead, screen: Screen) -> Iterator[str]:
+    """The signed checkpoint as it is to be kept, then the key to hand to verifiers."""
+    yield from found.note.splitlines()
+    yield ""
+    yield "Keep this elsewhere to detect rewriting. The line for a verifier's trust file:"
+    yield f"log {found.vkey}"
+
+
+def proof(found: ProofOfFact, screen: Screen) -> Iterator[str]:
+    """The proof as a text that can be sent; `--output` writes the file that verifiers read."""
+    yield from found.proof.splitlines()
+    yield ""
+    yield f"entry  {one_line(found.leaf)}"
+    told = "with the fact's text and salt" if found.disclosure is not None else "without the fact's text"
+    yield f"       {told}; `--output FILE` or `--json` gives what `cortex ledger verify-external` reads"
+
+
+def exported(found: ExportedLedger, screen: Screen) -> Iterator[str]:
+    """What was written, and what a verifier needs besides."""
+    yield from details(
+        [
+            ("exported", f"{found.path} ({found.format}): {found.entries:,} entries, {found.checkpoints:,} checkpoints"),
+            ("trust", found.trust),
+            ("verifier", found.verifier),
+        ]
+    )
+    yield "Hand the trust line over another way than the export."
+
+
+def history(found: LedgerHistory, screen: Screen) -> Iterator[str]:
+    """One line an entry."""
+    for entry in found.entries:
+        ago = age(entry.at, screen.now)
+        yield f"{entry.idx:>8}  {entry.kind:<7}  {entry.at}  {one_line(entry.actor)} ({ago})  {entry.hash[:16]}…"
+
+
+def external(report: ExternalReport, screen: Screen) -> Iterator[str]:
+    """What the offline verifier checked and found."""
+    for checked in report.checked:
+        yield one_line(checked)
+    for finding in report.findings:
+        yield one_line("FAIL {code} id={id} {what}".format(**finding))
+    ends = {"valid": "✓ valid, as far as the lines above go", "tampered": "✗ NOT valid"}
+    yield ends.get(report.status, "not checked") + (f": {one_line(report.reason)}" if report.reason else "")
