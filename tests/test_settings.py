@@ -366,12 +366,12 @@ def test_a_home_that_is_a_file_holds_no_config(person: Path, repo: Path) -> None
 
 def test_the_repositorys_file_is_found_from_its_subfolders_and_the_nearest_counts(person: Path, repo: Path) -> None:
     (repo / "a" / "b").mkdir(parents=True)
-    write_repository(repo, 'project = "outer"\nmcp.tools = "all"')
+    write_repository(repo, 'project = "outer"\nmcp.tool_names = "dotted"')
     write_repository(repo / "a", 'project = "inner"')
 
     found = [load(person, place).settings for place in (repo, repo / "a" / "b")]
 
-    assert [("outer", ("all",)), ("inner", ("memory",))] == [(each.project, each.mcp_tools) for each in found]
+    assert [("outer", "dotted"), ("inner", "underscore")] == [(each.project, each.mcp_tool_names) for each in found]
 
 
 def test_the_search_ends_at_the_repositorys_root(person: Path, repo: Path) -> None:

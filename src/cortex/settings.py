@@ -225,7 +225,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("checkpoint_leaves", "config", _LEAVES, limits.CHECKPOINT_LEAVES, "leaves between checkpoints"),
     Setting("checkpoint_seconds", "config", _SECONDS, limits.CHECKPOINT_SECONDS, "longest time between them"),
     Setting("recall.tokens", "repository", _TOKENS, limits.RECALL_TOKENS_DEFAULT, "most tokens of a briefing"),
-    Setting("mcp.tools", "repository", _PRESETS, ("memory",), "sets of tools that the MCP server offers"),
+    Setting("mcp.tools", "config", _PRESETS, ("memory",), "sets of tools that the MCP server offers"),
     Setting("mcp.tool_names", "repository", _STYLE, "underscore", "cortex_search or cortex.search"),
     Setting("mcp.result_tokens", "repository", _TOKENS, limits.TOOL_RESULT_TOKENS_MAX, "most of one result"),
 )
