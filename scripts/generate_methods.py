@@ -1,6 +1,6 @@
 """Writes src/cortex/methods.py, the friendly Python methods, from the catalog. A test checks that it is current.
 
-Run `python scripts/generate_methods.py && ruff format src/cortex/methods.py` after changing an operation; `--check` only compares.
+After changing an operation run `make methods`; `--check` only compares.
 """
 
 import ast
@@ -17,15 +17,20 @@ from cortex.ops.registry import Operation
 TARGET = Path(__file__).parent.parent / "src" / "cortex" / "methods.py"
 
 # What a method returns where that is a part of the response: method -> (field, type).
-NATURAL = {"search": ("hits", "list[Hit]"), "list_facts": ("facts", "list[Fact]"), "projects": ("projects", "list[ProjectSummary]")}
+NATURAL = {
+    "search": ("hits", "list[Hit]"),
+    "list_facts": ("facts", "list[Fact]"),
+    "projects": ("projects", "list[ProjectSummary]"),
+}
 
 # Fields that may be given without their name, in order.
-POSITIONAL = {"store": ["content"], "store_batch": ["facts"], "import_files": ["paths"], "search": ["query"], "recall": ["query"],
+POSITIONAL = {"store": ["content"], "store_batch": ["facts"], "import_files": ["paths"], "search": ["query"],
+              "recall": ["query"],
               "show": ["id"], "history": ["id"], "revise": ["id"], "retract": ["id"], "forget": ["id"], "prove": ["id"],
               "rename_project": ["old", "new"], "export_ledger": ["path"], "ledger_history": ["fact"],
               "verify_external": ["path"], "backup": ["target"], "export_facts": ["output"]}  # fmt: skip
 
-HEAD = '''"""The friendly Python methods, one for each operation. Made by scripts/generate_methods.py; edit the operations instead."""
+HEAD = '''"""The friendly Python methods, one for each operation; made by `make methods` from the operations."""
 
 from datetime import datetime
 from typing import Any, Literal, TypeVar

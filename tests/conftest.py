@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
 from opened import Clock, Memory
 
 # A loaded machine is slow at times; that is no fault of the code under test.

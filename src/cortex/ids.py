@@ -1,5 +1,6 @@
 """Identifiers: UUIDv7 (RFC 9562), whose first 48 bits are the time in milliseconds."""
 
+import itertools
 import os
 
 
@@ -14,7 +15,7 @@ def uuid7(at_us: int, random: bytes | None = None) -> str:
 def dashed(digits: str) -> str:
     """32 hex digits, or a prefix of them, with the dashes of a UUID."""
     cuts = (0, 8, 12, 16, 20, 32)
-    return "-".join(part for part in (digits[a:b] for a, b in zip(cuts, cuts[1:], strict=False)) if part)
+    return "-".join(part for part in (digits[a:b] for a, b in itertools.pairwise(cuts)) if part)
 
 
 def plain(identifier: str) -> str:

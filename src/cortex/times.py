@@ -12,9 +12,10 @@ type_hint = "an RFC 3339 time with an offset or Z, such as 2026-03-01T09:00:00Z"
 
 
 def canonical(value: str | datetime) -> str:
-    """The stored form of an instant: 27 characters, `2026-03-01T09:00:00.000000Z`. Fractions beyond a microsecond are cut.
+    """The stored form of an instant: 27 characters, `2026-03-01T09:00:00.000000Z`.
 
-    Raises Invalid for a naive time (no offset), a leap second and anything that is not a time.
+    Fractions beyond a microsecond are cut. Raises Invalid for a naive time (no offset), a leap second and anything
+    that is not a time.
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:

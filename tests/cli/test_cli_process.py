@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from conftest import Process
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX")

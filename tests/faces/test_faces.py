@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.cli import argv
+from tests.mcp import client as mcp
 
 import cortex
 from cortex.ops.catalog import BY_REQUEST, OPERATIONS
@@ -27,8 +29,6 @@ from cortex.ops.registry import Request, encode_custom
 from cortex.ops.search import Recall, SearchFacts
 from cortex.ops.transfer import ExportFacts, ImportFiles
 from cortex.ops.views import ListFacts, ReadHistory, ShowFact
-from tests.cli import argv
-from tests.mcp import client as mcp
 
 # A face takes a request and gives the answer as plain data, or the kind of its error.
 Face = Callable[[Request[Any]], Any]
@@ -56,8 +56,12 @@ def note(scene: Scene) -> str:
 
 # Every operation at least once, and every kind of error that a face can be asked for without breaking the file.
 STEPS: list[Step] = [
-    lambda s: StoreFact(content="Invoices leave on the 3rd", project="billing", key="day", tags=["a", "b"], valid_from=DATED),
-    lambda s: StoreFact(content="Invoices leave on the 3rd", project="billing", key="day", tags=["a", "b"], valid_from=DATED),
+    lambda s: StoreFact(
+        content="Invoices leave on the 3rd", project="billing", key="day", tags=["a", "b"], valid_from=DATED
+    ),
+    lambda s: StoreFact(
+        content="Invoices leave on the 3rd", project="billing", key="day", tags=["a", "b"], valid_from=DATED
+    ),
     lambda s: StoreFact(content="- begins with a dash", meta={"a": {"b": [1, 2.5, True]}}, confidence="inferred"),
     lambda s: StoreFacts(facts=[NewFact(content="one", type="decision"), NewFact(content="two", thread="t", seq=1)]),
     lambda s: StoreFacts(facts=[NewFact(content="fine"), NewFact(content="  ")]),
@@ -149,7 +153,12 @@ def cli_face(folder: Path) -> Iterator[Face]:
 
 @contextmanager
 def mcp_face(folder: Path) -> Iterator[Face]:
-    variables = {"CORTEX_MCP_TOOLS": "all", "CORTEX_AGENT": "tester", "CORTEX_PROJECT": "here", "CORTEX_MCP_RESULT_TOKENS": "100000"}
+    variables = {
+        "CORTEX_MCP_TOOLS": "all",
+        "CORTEX_AGENT": "tester",
+        "CORTEX_PROJECT": "here",
+        "CORTEX_MCP_RESULT_TOKENS": "100000",
+    }
     with mcp.connected(folder, **variables) as connected:
 
         def run(request: Request[Any]) -> Any:

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opened import Clock, Memory
 
 from cortex.errors import Conflict, CortexError, Invalid, NotFound
 from cortex.memory.model import Fact
@@ -14,6 +13,7 @@ from cortex.ops.ledger import ReadLedgerHistory, VerifyLedger
 from cortex.ops.node import ReadStatus
 from cortex.ops.search import SearchFacts
 from cortex.ops.views import ListFacts, ReadHistory, ShowFact
+from opened import Clock, Memory
 
 FULL: dict[str, Any] = {
     "content": "one",

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from opened import Memory
 
 from cortex import limits
 from cortex.errors import CortexError, Invalid, NotFound, TooLarge
@@ -11,6 +10,7 @@ from cortex.ops.facts import ForgetFact, NewFact, RetractFact, StoreFact, StoreF
 from cortex.ops.ledger import ReadLedgerHistory, VerifyLedger
 from cortex.ops.node import ReadStatus
 from cortex.ops.views import ListFacts, ReadHistory, ShowFact
+from opened import Memory
 
 LONE = "\ud800"
 

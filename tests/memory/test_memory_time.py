@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from opened import START, Memory
 
 from cortex.errors import CortexError, Invalid, NotFound
 from cortex.ops.facts import ForgetFact, RetractFact, ReviseFact, StoreFact
 from cortex.ops.search import Recall, SearchFacts
 from cortex.ops.views import ListFacts, ReadHistory, ShowFact
+from opened import START, Memory
 
 YEAR_1, YEAR_9999 = "0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"
 

@@ -52,7 +52,8 @@ def exported(found: ExportedLedger, screen: Screen) -> Iterator[str]:
     """What was written, and what a verifier needs besides."""
     yield from details(
         [
-            ("exported", f"{found.path} ({found.format}): {found.entries:,} entries, {found.checkpoints:,} checkpoints"),
+            ("exported", f"{found.path} ({found.format})"),
+            ("holds", f"{found.entries:,} entries, {found.checkpoints:,} checkpoints"),
             ("trust", found.trust),
             ("verifier", found.verifier),
         ]

@@ -13,7 +13,8 @@ from cortex.cli.command import CommandLine, globals_of
 def restore(ctx: click.Context, source: Path) -> int:
     """Put a backup in the place of the current file.
 
-    The backup is verified first and the result after; what was there is kept beside it. The file goes on as a new origin.
+    The backup is verified first and the result after; what was there is kept beside it. The file goes on as a new
+    origin.
     """
     from cortex import maintenance
     from cortex.cli.progress import watching

@@ -61,8 +61,8 @@ class Quickstart(Struct, frozen=True, kw_only=True):
 def quickstart(ctx: click.Context, document: Path | None) -> int:
     """Show the main job in a minute, on a throwaway file.
 
-    Imports a real document (yours, or the README at hand), finds something in it, verifies and proves it, and shows that
-    tampering is found. Your own memory is not touched.
+    Imports a real document (yours, or the README at hand), finds something in it, verifies and proves it, and shows
+    that tampering is found. Your own memory is not touched.
     """
     given = globals_of(ctx)
     with tempfile.TemporaryDirectory(prefix="cortex-quickstart-") as folder:

@@ -106,7 +106,9 @@ def _prepare(
     """Bring the file to the newest schema; several processes may do this at once."""
     connection = opened()
     try:
+        connection.execute("BEGIN")  # one snapshot: another process may be making the file right now
         waiting = migrate.pending(connection, str(path), known)
+        connection.execute("COMMIT")
         if not waiting and connection.readonly("main"):
             return
         use_log(connection, busy_timeout_ms)

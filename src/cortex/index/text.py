@@ -6,6 +6,7 @@ Korean, Thai and their like) are indexed as overlapping pairs of characters in a
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from cortex import limits
@@ -24,9 +25,11 @@ _UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
 _PART = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 
 _STOP_WORDS = frozenset(
-    "a about an and are as at be been but by can could did do does for from had has have how i if in into is it its me my"
-    " no not of on or our should so that the their them then there these they this those to was we were what when where"
-    " which who whom why will with would you your".split()
+    """
+    a about an and are as at be been but by can could did do does for from had has have how i if in into is it its me
+    my no not of on or our should so that the their them then there these they this those to was we were what when
+    where which who whom why will with would you your
+    """.split()  # noqa: SIM905 - a list of quoted words is harder to read
 )
 
 
@@ -41,6 +44,8 @@ class Query:
 
 def parse(words: str, project_ids: tuple[int, ...] | None) -> Query | None:
     """The query for `words` within the given projects (None: all); None when nothing in `words` can be searched."""
+    # Composed: taken apart, a letter's marks would part the word.
+    words = unicodedata.normalize("NFC", words)
     found = dict.fromkeys(word.lower() for word in _WORD.findall(words) if len(word) <= _TERM_CHARS_MAX)
     kept = [word for word in found if word not in _STOP_WORDS] or list(found)
     terms = tuple(kept[: limits.QUERY_TERMS_MAX])
@@ -53,8 +58,11 @@ def parse(words: str, project_ids: tuple[int, ...] | None) -> Query | None:
 
 
 def grams(text: str) -> str | None:
-    """What the column for unspaced scripts holds: pairs of characters, the last character of each run, words beside them."""
-    if text.isascii() or not _UNSPACED_RUN.search(text):
+    """What the column for unspaced scripts holds: pairs of characters, the last one of each run, words beside them."""
+    if text.isascii():
+        return None
+    text = unicodedata.normalize("NFC", text)
+    if not _UNSPACED_RUN.search(text):
         return None
     pieces: list[str] = []
     for word in _WORD.findall(text):

@@ -102,8 +102,8 @@ def _write_zip(file: BinaryIO, leaves: Iterator[bytes], notes: list[Any]) -> Non
 
 def _write_json(file: BinaryIO, leaves: Iterator[bytes], notes: list[Any]) -> None:
     file.write(b'{"format":"cortex-ledger/v1","log":"transactions","leaves":[')
-    for number, leaf in enumerate(leaves):
-        file.write((b",\n" if number else b"\n") + json.dumps(leaf.decode(), ensure_ascii=False).encode())
+    lines = (json.dumps(leaf.decode(), ensure_ascii=False).encode() for leaf in leaves)
+    file.writelines((b",\n" if number else b"\n") + line for number, line in enumerate(lines))
     file.write(b'\n],"checkpoints":' + json.dumps(notes, ensure_ascii=False).encode() + b"}\n")
 
 

@@ -64,7 +64,7 @@ class LogChecked(Struct, frozen=True, kw_only=True):
 
 
 class Verification(Struct, frozen=True, kw_only=True):
-    """The report of a verification. `ok` is true only when there is no finding; it claims no more than what was checked."""
+    """The report of a verification. `ok` is true when nothing was found; it claims no more than what was checked."""
 
     ok: bool
     findings: list[Finding]

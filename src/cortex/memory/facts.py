@@ -18,8 +18,8 @@ from cortex.memory.visibility import View, reached
 def insert(tx: Tx, log: Appending, new: Decided) -> tuple[Fact, bool]:
     """Store a fact. Returns it and whether it was there already: then nothing changed.
 
-    A duplicate has the same project, type, content, key, thread and seq, is believed, and covers the same time: the very
-    interval when the caller dated it, else any that is open now.
+    A duplicate has the same project, type, content, key, thread and seq, is believed, and covers the same time: the
+    very interval when the caller dated it, else any that is open now.
     """
     new = _since(new, log.ts)
     project_id = projects.ensure(tx, new.project)
@@ -168,7 +168,8 @@ def _duplicate(tx: Tx, project_id: int, fingerprint: int, new: Decided, now: str
     dated = "AND r.valid_from = :valid_from" if new.dated else ""
     found = value(
         tx,
-        "SELECT r.id FROM revision AS r INDEXED BY revision_fingerprint WHERE r.fingerprint = :fingerprint AND r.project_id = :project_id "
+        "SELECT r.id FROM revision AS r INDEXED BY revision_fingerprint WHERE r.fingerprint = :fingerprint "
+        "AND r.project_id = :project_id "
         "AND r.content = :content AND r.type = :type AND r.key IS :key AND r.thread IS :thread AND r.seq IS :seq "
         f"AND r.valid_until IS :valid_until {dated} AND {visible} ORDER BY r.id LIMIT 1",
         {

@@ -137,8 +137,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"p.name IN ({_named('project', self.projects, bindings)})")
         if self.types:
             parts.append(f"r.type IN ({_named('type', self.types, bindings)})")
-        for name in _names("tag", self.tags, bindings):
-            parts.append(f"EXISTS (SELECT 1 FROM json_each(r.tags) WHERE value = :{name})")
+        names = _names("tag", self.tags, bindings)
+        parts += [f"EXISTS (SELECT 1 FROM json_each(r.tags) WHERE value = :{name})" for name in names]
         for column, wanted in (("key", self.key), ("thread", self.thread)):
             if wanted is not None:
                 parts.append(f"r.{column} = :only_{column}")
@@ -185,7 +185,8 @@ def neighbours(tx: Tx, of: Fact, view: View, reach: int) -> list[Fact]:
         return []
     visible, bindings = view.condition()
     wanted: Mapping[str, Any] = {
-        **bindings, "project": of.project, "thread": of.thread, "id": of.id, "low": of.seq - reach, "high": of.seq + reach,
+        **bindings, "project": of.project, "thread": of.thread, "id": of.id, "low": of.seq - reach,
+        "high": of.seq + reach,
     }  # fmt: skip
     rows = tx.execute(
         f"SELECT {COLUMNS} {FROM} WHERE p.name = :project AND r.thread = :thread AND r.seq BETWEEN :low AND :high"

@@ -36,7 +36,7 @@ class StoredFact(Fact, frozen=True, kw_only=True):
 
 
 class Decided(Struct, frozen=True, kw_only=True):
-    """The content of a revision with everything settled: what `apply` writes. `meta` and `tags` are canonical JSON text.
+    """The content of a revision with everything settled: what `apply` writes. `meta` and `tags` are JSON text.
 
     `dated` says whether the caller gave `valid_from`; if not, a duplicate is looked for among what is true now.
     """
@@ -71,8 +71,8 @@ class Span(Struct, frozen=True, kw_only=True):
 class Receipt(Struct, frozen=True, kw_only=True):
     """What forgetting came to.
 
-    `state` is `erased` once text, salt and index rows are gone from the database, and `scrubbed` once they are gone from
-    the raw files too (write-ahead log emptied). `residue` counts samples of the text still found in the raw files.
+    `state` is `erased` once text, salt and index rows are gone from the database, and `scrubbed` once they are gone
+    from the raw files too (write-ahead log emptied). `residue` counts samples of the text still found in the raw files.
     """
 
     id: str

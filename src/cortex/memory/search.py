@@ -52,7 +52,8 @@ def by_text(
     visible, bindings = view.condition()
     # CROSS JOIN keeps the index as the outer loop: rows come best first, and reading stops at the k-th that passes.
     rows = tx.execute(
-        f"SELECT r.id, f.rank, snippet(revision_fts, 0, '{_OPEN}', '{_CLOSE}', '…', {_SNIPPET_TOKENS}), {lookup.COLUMNS} "
+        f"SELECT r.id, f.rank, snippet(revision_fts, 0, '{_OPEN}', '{_CLOSE}', '…', {_SNIPPET_TOKENS}), "
+        f"{lookup.COLUMNS} "
         "FROM revision_fts AS f CROSS JOIN revision AS r ON r.id = f.rowid JOIN project AS p ON p.id = r.project_id "
         f"WHERE f.revision_fts MATCH :match AND f.rank MATCH 'bm25({text.WEIGHTS})' AND {narrow} AND {visible} "
         "ORDER BY f.rank LIMIT :limit",

@@ -60,8 +60,8 @@ class StoreFact(NewFact, Request[StoredFact], frozen=True, kw_only=True, forbid_
 async def store(ctx: Context, request: StoreFact) -> StoredFact:
     """Store one fact in shared memory.
 
-    One self-contained sentence: a decision with its reason, a preference, a fix, a fact that is not obvious. Give `key`
-    when a newer value should replace an older one. The same fact stored twice is kept once.
+    One self-contained sentence: a decision with its reason, a preference, a fix, a fact that is not obvious. Give
+    `key` when a newer value should replace an older one. The same fact stored twice is kept once.
     """
     return (await ctx.journal.commit(_stored(ctx, [request])))[0]
 

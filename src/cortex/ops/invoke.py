@@ -20,7 +20,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 async def invoke(ctx: Context, operation: Operation, request: Struct) -> Struct:
-    """Run `operation`. Every request is validated here, wherever it comes from: a Struct's constructor checks nothing."""
+    """Run `operation`. Every request is validated here, since a Struct's constructor checks nothing."""
     return await operation.run(ctx, validate(operation, request))
 
 

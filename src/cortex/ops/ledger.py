@@ -44,7 +44,7 @@ class MakeCheckpoint(Request[LedgerHead], frozen=True, kw_only=True):
     cli=(Cli("ledger checkpoint", group=_GROUP), Cli("ledger init", group=_GROUP)),
     mcp=Tool("trust", title="Sign a checkpoint of the ledger", idempotent=True),
 )
-async def checkpoint(ctx: Context, request: MakeCheckpoint) -> LedgerHead:  # noqa: ARG001 - a request without fields
+async def checkpoint(ctx: Context, request: MakeCheckpoint) -> LedgerHead:
     """Sign the ledger as it stands: origin, number of entries, Merkle root. Keep it elsewhere to detect rewriting.
 
     Starts the ledger in a new file. `vkey` is what a verifier needs to trust this log (a line `log <vkey>`).
@@ -86,7 +86,8 @@ class VerifyLedger(Request[Verification], frozen=True, kw_only=True):
 async def verify(ctx: Context, request: VerifyLedger) -> Verification:
     """Check every entry, link, checkpoint and fact, and compare with what was remembered outside the file.
 
-    What is found valid is remembered in your own folder for the next time. It names what was checked and claims no more.
+    What is found valid is remembered in your own folder for the next time. The report claims no more than was
+    checked.
     """
     task = verification.VerificationTask(
         database=str(ctx.database.path),
@@ -105,8 +106,8 @@ async def verify(ctx: Context, request: VerifyLedger) -> Verification:
 class ProofOfFact(Struct, frozen=True, kw_only=True):
     """A proof that a fact is in the ledger, for someone who has only this and the log's key.
 
-    `leaf` is the entry's bytes, `proof` a C2SP tlog-proof, `disclosure` the fact's fields and salt, from which the entry's
-    digest is recomputed. Saved as JSON it is what `verify-external` and `verify.py` read.
+    `leaf` is the entry's bytes, `proof` a C2SP tlog-proof, `disclosure` the fact's fields and salt, from which the
+    entry's digest is recomputed. Saved as JSON it is what `verify-external` and `verify.py` read.
     """
 
     format: str
@@ -159,8 +160,9 @@ async def prove(ctx: Context, request: ProveFact) -> ProofOfFact:
 
 def _recorded(tx: Tx, fact_id: str, number: int | None) -> tuple[Any, ...]:
     row: Any = tx.execute(
-        "SELECT log, idx, lower(hex(salt)), content, type, tags, key, source, meta, confidence, valid_from, valid_until,"
-        " thread, seq FROM revision WHERE fact_id = ? AND (? IS NULL OR number = ?) ORDER BY number DESC LIMIT 1",
+        "SELECT log, idx, lower(hex(salt)), content, type, tags, key, source, meta, confidence, valid_from,"
+        " valid_until, thread, seq FROM revision WHERE fact_id = ? AND (? IS NULL OR number = ?)"
+        " ORDER BY number DESC LIMIT 1",
         (fact_id, number, number),
     ).fetchone()
     if row is None:
@@ -305,7 +307,7 @@ async def ledger_history(ctx: Context, request: ReadLedgerHistory) -> LedgerHist
 
 
 class ExternalReport(Struct, frozen=True, kw_only=True):
-    """What the offline verifier said: `checked` what it looked at, `findings` what is wrong, `reason` why it could not."""
+    """What the offline verifier said: what it `checked`, its `findings`, and the `reason` why it could not."""
 
     status: Literal["valid", "tampered", "unchecked"]
     origin: str
@@ -339,8 +341,8 @@ class VerifyExternal(Request[ExternalReport], frozen=True, kw_only=True):
     method="verify_external",
     cli=(Cli("ledger verify-external PATH", group=_GROUP),),
 )
-async def verify_external(ctx: Context, request: VerifyExternal) -> ExternalReport:  # noqa: ARG001 - needs no database
-    """Check what somebody exported, with the code of the offline verifier: needs only the file and a key to trust."""
+async def verify_external(ctx: Context, request: VerifyExternal) -> ExternalReport:
+    """Check what somebody exported, with the offline verifier: needs only the file and a key to trust."""
     report = await asyncio.to_thread(
         offline.verify_path,
         Path(request.path),

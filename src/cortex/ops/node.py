@@ -42,7 +42,7 @@ class InitNode(Request[Initialized], frozen=True, kw_only=True):
 
 
 @operation("node.init", effect="write", order="local", method="init", cli=(Cli("init", group="Memory"),))
-async def init(ctx: Context, request: InitNode) -> Initialized:  # noqa: ARG001 - a request without fields
+async def init(ctx: Context, request: InitNode) -> Initialized:
     """Create the file, its ledger and its signing key. Running it again changes nothing."""
     at = ctx.now()
     state = await ctx.database.write(lambda tx: sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor))
@@ -88,7 +88,7 @@ class ReadStatus(Request[Status], frozen=True, kw_only=True):
     cli=(Cli("status", group="Memory"),),
     mcp=Tool("all", title="Status of the memory"),
 )
-async def status(ctx: Context, request: ReadStatus) -> Status:  # noqa: ARG001 - a request without fields
+async def status(ctx: Context, request: ReadStatus) -> Status:
     """Figures: facts, projects, sizes, the ledger."""
 
     def read(tx: Tx) -> Status:
@@ -148,8 +148,11 @@ class Diagnose(Request[Diagnosis], frozen=True, kw_only=True):
 
 
 @operation("node.doctor", effect="read", order="local", method="doctor", cli=(Cli("doctor", group="Memory"),))
-async def doctor(ctx: Context, request: Diagnose) -> Diagnosis:  # noqa: ARG001 - a request without fields
-    """Say what is wrong on this machine and with this file, and how to mend it. Finishes scrubbing what was forgotten."""
+async def doctor(ctx: Context, request: Diagnose) -> Diagnosis:
+    """Say what is wrong here, and how to mend it.
+
+    Looks at the file, its index and key, the disk and the clock; finishes scrubbing what was forgotten.
+    """
     checks = [
         Check(name="version", ok=True, found=f"Cortex {__version__}, Python {sys.version.split()[0]}, "
               f"SQLite {apsw.sqlite_lib_version()}", hint=""),
@@ -209,7 +212,7 @@ async def _check_clock(ctx: Context) -> Check:
         name="clock",
         ok=ahead <= timedelta(seconds=limits.CLOCK_STEP_SECONDS),
         found=f"the last entry is {ahead} ahead of this machine's clock",
-        hint="set the clock; if the entry was made by a wrong clock, facts without dates from then count as future ones",
+        hint="set the clock; facts stored under a wrong clock may count as future ones: revise their valid_from",
     )
 
 
@@ -271,7 +274,7 @@ class Reindex(Request[Reindexed], frozen=True, kw_only=True):
 
 
 @operation("node.reindex", effect="write", order="local", method="reindex", cli=(Cli("reindex", group=_GROUP),))
-async def reindex(ctx: Context, request: Reindex) -> Reindexed:  # noqa: ARG001 - a request without fields
+async def reindex(ctx: Context, request: Reindex) -> Reindexed:
     """Make the text index anew from the facts."""
 
     def rebuild(tx: Tx) -> Reindexed:

@@ -39,7 +39,7 @@ class ListProjects(Request[Projects], frozen=True, kw_only=True):
     cli=(Cli("projects", group="Memory"),),
     mcp=Tool("all", title="List projects"),
 )
-async def list_projects(ctx: Context, request: ListProjects) -> Projects:  # noqa: ARG001 - a request without fields
+async def list_projects(ctx: Context, request: ListProjects) -> Projects:
     """The projects in this memory, with their number of facts."""
 
     def read(tx: Tx) -> Projects:
@@ -71,7 +71,10 @@ class RenameProject(Request[ProjectSummary], frozen=True, kw_only=True):
     mcp=Tool("all", title="Rename a project"),
 )
 async def rename(ctx: Context, request: RenameProject) -> ProjectSummary:
-    """Give a project another name; its facts and their history come along."""
+    """Rename a project.
+
+    Its facts and their history come along.
+    """
     old, new = projects.check_name(request.old), projects.check_name(request.new)
     if projects.USER in (old, new):
         raise Invalid(f"the project {projects.USER!r} has a meaning of its own", "choose another name")

@@ -58,8 +58,8 @@ def encode_custom(given: object) -> object:
 class Cli:
     """A command line: `usage` is its words and its positional fields, `[OPTIONAL]` ones in brackets.
 
-    `rename` gives fields another option name, `stdin` names the field that `-` reads from standard input, `group` is the
-    heading in the help. Values of positional fields may begin with a dash.
+    `rename` gives fields another option name, `stdin` names the field that `-` reads from standard input, `group` is
+    the heading in the help. Values of positional fields may begin with a dash.
     """
 
     usage: str

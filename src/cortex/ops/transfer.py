@@ -88,7 +88,8 @@ class ImportFiles(Request[ImportReport], frozen=True, kw_only=True):
 async def import_files(ctx: Context, request: ImportFiles) -> ImportReport:
     """Import facts from files: JSONL, Markdown, text, dialogues, other memories' exports, an earlier CORTEX file.
 
-    Duplicates are counted, not stored again; an interrupted import goes on where it stopped; what is skipped is named.
+    Duplicates are counted, not stored again; an interrupted import goes on where it stopped; what is skipped is
+    named.
     """
     project = fields.project_name(ctx, request.project)
     done = [await _import_file(ctx, Path(path), request.format, project) for path in request.paths]
@@ -109,7 +110,8 @@ async def _import_file(ctx: Context, path: Path, form: str | None, project: str)
         run = await _begin(ctx, path, chosen, project)
         start = run.position
         entries = itertools.islice(importers.read(path, chosen, name=run.name), start, None)
-        async for run in _steps(ctx, run, entries, skips):
+        async for moved in _steps(ctx, run, entries, skips):
+            run = moved
             ctx.progress(run.position, 0, path.name)
     except CortexError as error:
         if run is None:
@@ -251,7 +253,10 @@ class ExportFacts(Request[ExportReport], frozen=True, kw_only=True):
     cli=(Cli("export", group="Memory", rename={"types": "type", "tags": "tag"}),),
 )
 async def export_facts(ctx: Context, request: ExportFacts) -> ExportReport:
-    """Export the facts that are believed, past and future ones too, one JSON object a line: what `import` reads back."""
+    """Export facts as JSON lines.
+
+    Everything that is believed, past and future facts too, one object a line: what `import` reads back.
+    """
     if request.all_projects and request.project is not None:
         raise Invalid("both project and all_projects are given", "give one of them")
     names = None if request.all_projects else (fields.project_name(ctx, request.project),)

@@ -53,7 +53,10 @@ class ShowFact(Request[FactView], frozen=True, kw_only=True):
     mcp=Tool("memory", title="Show a fact"),
 )
 async def show(ctx: Context, request: ShowFact) -> FactView:
-    """Show one fact in full, with where the ledger recorded it; with `history` also its revisions and its slot."""
+    """Show one fact in full.
+
+    With where the ledger recorded it; with `history` also its revisions and the values of its slot.
+    """
 
     def read(tx: Tx) -> FactView:
         fact = lookup.current(tx, lookup.resolve(tx, request.id), request.known_at)
@@ -101,7 +104,7 @@ class ReadHistory(Request[FactHistory], frozen=True, kw_only=True):
     mcp=Tool("all", title="Read a fact's history"),
 )
 async def history(ctx: Context, request: ReadHistory) -> FactHistory:
-    """Every revision of a fact, and what its slot held before and after."""
+    """Show every revision of a fact, and what its slot held."""
 
     def read(tx: Tx) -> FactHistory:
         revisions = lookup.history(tx, lookup.resolve(tx, request.id))
@@ -182,7 +185,8 @@ def _first(tx: Tx, request: ListFacts, now: str) -> _Place:
     """The point of view of a first page, which the following ones keep."""
     head = chain.active(tx)
     log, size = (head.id, head.size) if head else (0, 0)
-    return _Place(0, request.as_of or present(tx, now), request.known_at, log, size)
+    as_of = str(request.as_of or present(tx, now))
+    return _Place(0, as_of, None if request.known_at is None else str(request.known_at), log, size)
 
 
 def _cursor(place: _Place) -> str:
