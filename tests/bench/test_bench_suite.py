@@ -19,6 +19,7 @@ from cortex.bench.task import Task
 from cortex.errors import Invalid
 
 COMMAND = "import sys; from cortex.bench.command import benchmark; sys.exit(benchmark.main(standalone_mode=False))"
+QUICK = ["--json", "--quick", "--facts", "60", "--entries", "70", "--against", ",".join(PEERS)]
 TELLING = """
 from cortex.bench.suite import Options, run
 run(Options(facts=(1000,), entries=(1000,)), lambda *at: print(*at, flush=True))
@@ -68,13 +69,7 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     temporary, home = tmp_path_factory.mktemp("temporary"), tmp_path_factory.mktemp("home")
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            COMMAND,
-            *["--json", "--quick", "--facts", "60", "--entries", "70", "--against"],
-            ",".join(PEERS),
-        ],
+        [sys.executable, "-c", COMMAND, *QUICK],
         env=surroundings(temporary, home),
         cwd=home,
         capture_output=True,

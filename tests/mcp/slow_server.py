@@ -46,10 +46,11 @@ async def count(ctx: Context, request: Count) -> Counted:
 @operation("test.wait", effect="read", order="local", method="wait", mcp=Tool("memory", title="Wait"))
 async def wait(ctx: Context, request: Wait) -> Counted:
     """Read without end."""
-    ctx.progress(1, 0, "begun")
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    endless = "WITH RECURSIVE n(i) AS (SELECT begun() UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
     def read(tx: apsw.Connection) -> Counted:
+        # Told by the statement itself: only one that runs can be interrupted.
+        tx.create_scalar_function("begun", lambda: print("reading", file=sys.stderr, flush=True) or 1, 0)
         try:
             tx.execute(endless).fetchone()
         except apsw.InterruptError:

@@ -261,15 +261,14 @@ def test_a_cancelled_call_interrupts_its_read_and_others_go_on(tmp_path: Path) -
     with process:
         client = Client(process)
         client.initialize()
-        number = client.send("tools/call", {"name": "cortex_wait", "arguments": {}, "_meta": {"progressToken": 1}})
-        assert "notifications/progress" == client.receive()["method"]
+        assert process.stderr is not None
+        number = client.send("tools/call", {"name": "cortex_wait", "arguments": {}})
+        assert any(b"reading" in line for line in process.stderr)
         assert {"done": 3} == client.call("cortex_count")
 
         client.send("notifications/cancelled", {"requestId": number}, notify=True)
 
-        assert process.stderr is not None
-        while b"interrupted" not in (line := process.stderr.readline()):
-            assert line, "the read was not interrupted"
+        assert any(b"interrupted" in line for line in process.stderr)
         assert "id" in client.call("cortex_store", {"content": "still here"})
         assert process.stdin is not None
         process.stdin.close()

@@ -9,7 +9,7 @@ import apsw
 
 from cortex import limits
 from cortex.db import migrate
-from cortex.db.backup import copy_to
+from cortex.db.backup import copy_to, damage
 from cortex.db.connect import Tx, connect, create_file, use_log
 from cortex.db.faults import translate
 from cortex.db.readers import Readers
@@ -93,6 +93,20 @@ class Database:
         finally:
             connection.close()
         return True
+
+    def check_structure(self) -> None:
+        """Raise Corrupt unless every page and index is sound. Blocks; to be called off the event loop.
+
+        On a connection of its own: FTS5 checks a connection that has read the index before against what it remembers
+        of it, and takes another connection's change for damage.
+        """
+        connection = self._opened()
+        try:
+            damage(connection, str(self.path))
+        except apsw.Error as error:
+            raise translate(error, str(self.path)) from error
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Finish what is queued and close every connection. Safe to call twice."""

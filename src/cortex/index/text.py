@@ -16,7 +16,10 @@ from cortex.db.connect import Tx
 WEIGHTS = "1.0, 0.6, 1.0, 0.0"
 
 _TERM_CHARS_MAX = 256
-_WORD = re.compile(r"[^\W_]+")
+# Accents that follow their letter belong to the word; FTS5 leaves them out.
+_WORD = re.compile("[^\\W_](?:[^\\W_]|[\u0300-\u036f])*")
+# Korean letters and Japanese voicing marks, as some systems type them apart. Normalizing a whole text is not linear.
+_APART = re.compile("[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?|[\u3040-\u30ff][\u3099\u309a]")
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
@@ -44,9 +47,7 @@ class Query:
 
 def parse(words: str, project_ids: tuple[int, ...] | None) -> Query | None:
     """The query for `words` within the given projects (None: all); None when nothing in `words` can be searched."""
-    # Composed: taken apart, a letter's marks would part the word.
-    words = unicodedata.normalize("NFC", words)
-    found = dict.fromkeys(word.lower() for word in _WORD.findall(words) if len(word) <= _TERM_CHARS_MAX)
+    found = dict.fromkeys(word.lower() for word in _WORD.findall(_composed(words)) if len(word) <= _TERM_CHARS_MAX)
     kept = [word for word in found if word not in _STOP_WORDS] or list(found)
     terms = tuple(kept[: limits.QUERY_TERMS_MAX])
     if not terms:
@@ -61,7 +62,7 @@ def grams(text: str) -> str | None:
     """What the column for unspaced scripts holds: pairs of characters, the last one of each run, words beside them."""
     if text.isascii():
         return None
-    text = unicodedata.normalize("NFC", text)
+    text = _composed(text)
     if not _UNSPACED_RUN.search(text):
         return None
     pieces: list[str] = []
@@ -98,6 +99,10 @@ def rebuild(tx: Tx) -> None:
 def check(tx: Tx) -> None:
     """Raise SQLite's corruption error unless the index holds exactly what the facts say."""
     tx.execute("INSERT INTO revision_fts (revision_fts, rank) VALUES ('integrity-check', 1)")
+
+
+def _composed(text: str) -> str:
+    return text if text.isascii() else _APART.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
 
 
 def _expression(term: str) -> str:

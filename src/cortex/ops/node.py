@@ -1,5 +1,6 @@
 """Operations on the file itself: init, status, doctor, backup, rebuilding the index."""
 
+import asyncio
 import shutil
 import stat
 import sys
@@ -188,7 +189,7 @@ def _check_files(ctx: Context) -> list[Check]:
 
 async def _check_structure(ctx: Context) -> Check:
     try:
-        await ctx.database.read(lambda tx: backup.damage(tx, str(ctx.database.path)))
+        await asyncio.to_thread(ctx.database.check_structure)
     except CortexError as error:
         return Check(name="structure", ok=False, found=error.message, hint=error.hint)
     return Check(name="structure", ok=True, found="every page is sound", hint="")
