@@ -32,6 +32,7 @@ RECALL_TOKENS_MIN = 64
 RECALL_TOKENS_MAX = 100_000
 RECALL_FACTS_MAX = 200
 TOOL_RESULT_TOKENS_MAX = 4_000
+TOOL_RESULT_TOKENS_MIN = 512
 
 # The writer: one transaction takes what is queued, up to these.
 BATCH_OPS_MAX = 100

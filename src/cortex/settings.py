@@ -211,6 +211,7 @@ _BUSY = _whole(0, limits.BUSY_TIMEOUT_MS_MAX)
 _LEAVES = _whole(1, limits.SEQ_MAX)
 _SECONDS = _whole(1, limits.CHECKPOINT_SECONDS_MAX)
 _TOKENS = _whole(limits.RECALL_TOKENS_MIN, limits.RECALL_TOKENS_MAX)
+_RESULT_TOKENS = _whole(limits.TOOL_RESULT_TOKENS_MIN, limits.RECALL_TOKENS_MAX)
 
 # Everything about settings comes from this table: keys, variables, `cortex config show`, errors.
 SETTINGS: tuple[Setting, ...] = (
@@ -227,7 +228,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("recall.tokens", "repository", _TOKENS, limits.RECALL_TOKENS_DEFAULT, "most tokens of a briefing"),
     Setting("mcp.tools", "config", _PRESETS, ("memory",), "sets of tools that the MCP server offers"),
     Setting("mcp.tool_names", "repository", _STYLE, "underscore", "cortex_search or cortex.search"),
-    Setting("mcp.result_tokens", "repository", _TOKENS, limits.TOOL_RESULT_TOKENS_MAX, "most of one result"),
+    Setting("mcp.result_tokens", "repository", _RESULT_TOKENS, limits.TOOL_RESULT_TOKENS_MAX, "most of one result"),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}

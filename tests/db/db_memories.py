@@ -73,7 +73,9 @@ def contents(path: Path) -> list[str]:
     """The texts of what is believed in the file, in the order stored, by a plain connection."""
     connection = apsw.Connection(str(path))
     try:
-        return [row[0] for row in connection.execute("SELECT content FROM revision WHERE retired_at IS NULL ORDER BY id")]
+        return [
+            row[0] for row in connection.execute("SELECT content FROM revision WHERE retired_at IS NULL ORDER BY id")
+        ]
     finally:
         connection.close()
 

@@ -142,12 +142,16 @@ def test_every_write_that_waits_while_the_schema_changes_is_answered(database: D
 
 
 def test_processes_that_migrate_one_file_at_the_same_time_do_it_once(path: Path) -> None:
-    code = USES_THE_FILE.replace("from pathlib", "from cortex.db import migrate\nfrom pathlib").replace(
-        "    database = Database.open(Path(sys.argv[1]))",
-        f"    known = (*migrate.shipped(), migrate.Migration({NEXT.number}, {NEXT.name!r}, {NEXT.sql!r}))\n"
-        "    print('ready', flush=True)\n    sys.stdin.readline()\n"
-        "    database = Database.open(Path(sys.argv[1]), migrations=known)",
-    ).replace('("before", "after")', "(sys.argv[2],)")
+    code = (
+        USES_THE_FILE.replace("from pathlib", "from cortex.db import migrate\nfrom pathlib")
+        .replace(
+            "    database = Database.open(Path(sys.argv[1]))",
+            f"    known = (*migrate.shipped(), migrate.Migration({NEXT.number}, {NEXT.name!r}, {NEXT.sql!r}))\n"
+            "    print('ready', flush=True)\n    sys.stdin.readline()\n"
+            "    database = Database.open(Path(sys.argv[1]), migrations=known)",
+        )
+        .replace('("before", "after")', "(sys.argv[2],)")
+    )
     _filled(path)
 
     with child(code, path, "one") as one, child(code, path, "two") as two, child(code, path, "three") as three:

@@ -30,7 +30,8 @@ class ShownSettings(Struct, frozen=True, kw_only=True):
 @click.pass_context
 def show(ctx: click.Context) -> int:
     """Show each setting, its value, and where it comes from."""
-    from cortex.cli.run import load, present
+    from cortex.cli.loading import load
+    from cortex.cli.run import present
 
     given = globals_of(ctx)
     loaded = load(given)

@@ -1,6 +1,9 @@
 """The commands that are no operations: where each stands in the help, and the click command that it is."""
 
+import importlib
 from dataclasses import dataclass
+
+import click
 
 
 @dataclass(frozen=True)
@@ -8,12 +11,19 @@ class Extra:
     """A command of the command line alone. `place` is `module:name`, imported when it is needed.
 
     The command's docstring is its description. It returns its exit code, or None for 0. `command.globals_of` and
-    `run.load` give it the settings, `run.present` prints a result. Heavy imports belong inside its function.
+    `loading.load` give it the settings, `run.present` prints a result. Heavy imports belong inside its function.
     """
 
     words: str
     group: str
     place: str
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        module, _, name = self.place.partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command), f"{self.place} is no click command"
+        return command
 
 
 EXTRAS: tuple[Extra, ...] = (
@@ -25,3 +35,12 @@ EXTRAS: tuple[Extra, ...] = (
     Extra("completion", "Node", "cortex.cli.completion:completion"),
     Extra("help", "Node", "cortex.cli.help:show"),
 )
+
+
+def direct(argv: list[str]) -> tuple[Extra, list[str]] | None:
+    """The extra command that a line begins with, and the rest of the line: it needs no operation to be imported."""
+    for extra in EXTRAS:
+        words = extra.words.split()
+        if argv[: len(words)] == words:
+            return extra, argv[len(words) :]
+    return None

@@ -9,7 +9,7 @@ from click.shell_completion import shell_complete
 
 from cortex.cli import exits, terminal
 from cortex.cli.completion import VARIABLE
-from cortex.cli.tree import root
+from cortex.cli.extras import direct
 from cortex.errors import CortexError
 
 
@@ -42,13 +42,21 @@ def _told(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    command = root()
+    # `mcp start` has a fraction of a second to answer its client: it does not wait for the operations to be imported.
+    found = None if VARIABLE in os.environ else direct(argv)
+    if found is not None:
+        extra, rest = found
+        return _invoke(extra.load(), f"cortex {extra.words}", rest)
+    from cortex.cli.tree import root
+
     if instruction := os.environ.get(VARIABLE):
-        return shell_complete(command, {}, "cortex", VARIABLE, instruction)
-    if not argv:
-        argv = ["--help"]
+        return shell_complete(root(), {}, "cortex", VARIABLE, instruction)
+    return _invoke(root(), "cortex", argv or ["--help"])
+
+
+def _invoke(command: click.Command, name: str, argv: list[str]) -> int:
     try:
-        with command.make_context("cortex", list(argv)) as ctx:
+        with command.make_context(name, list(argv)) as ctx:
             code = command.invoke(ctx)
     except click.exceptions.Exit as ended:  # `--help` and `--version` end so
         return ended.exit_code

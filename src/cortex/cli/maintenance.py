@@ -17,8 +17,9 @@ def restore(ctx: click.Context, source: Path) -> int:
     origin.
     """
     from cortex import maintenance
+    from cortex.cli.loading import load
     from cortex.cli.progress import watching
-    from cortex.cli.run import load, present
+    from cortex.cli.run import present
 
     given = globals_of(ctx)
     with watching() as progress:
@@ -34,7 +35,8 @@ def migrate(ctx: click.Context) -> int:
     Opening an older file does the same; a copy of it is kept beside it first.
     """
     from cortex import maintenance
-    from cortex.cli.run import load, present
+    from cortex.cli.loading import load
+    from cortex.cli.run import present
 
     given = globals_of(ctx)
     return present(maintenance.migrate_file(load(given).settings), as_json=given.json)

@@ -3,7 +3,7 @@
 import click
 
 from cortex.cli.command import CommandLine, globals_of
-from cortex.cli.run import load
+from cortex.cli.loading import load
 
 
 @click.command(cls=CommandLine)

@@ -1,16 +1,15 @@
 """Running: from the fields on the line to an open application, its answer on the screen, and the exit code."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 from msgspec import Struct
 
-from cortex import settings
 from cortex.app import open_app
 from cortex.cli import exits, terminal
 from cortex.cli.command import Globals
+from cortex.cli.loading import load
 from cortex.cli.progress import watching
 from cortex.cli.render import lines
 from cortex.ops.invoke import decode
@@ -26,13 +25,6 @@ class _Stream:
     def emit(self, data: bytes) -> None:
         self.used = True
         terminal.emit(data)
-
-
-def load(given: Globals, flags: Mapping[str, object] | None = None) -> settings.Loaded:
-    """The settings in force, with what to warn of said on standard error."""
-    loaded = settings.resolve(flags={**given.flags, **(flags or {})})
-    terminal.note(f"warning: {terminal.one_line(warning)}" for warning in loaded.warnings)
-    return loaded
 
 
 def run_operation(operation: Operation, data: dict[str, object], given: Globals) -> int:

@@ -1,7 +1,6 @@
 """The tree of commands: what the catalog declares and the commands of the command line's own."""
 
 import difflib
-import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -122,14 +121,7 @@ def _generated(operation: Operation, line: Cli) -> Line:
 
 
 def _extra(extra: Extra) -> Line:
-    @cache
-    def load() -> click.Command:
-        module, _, name = extra.place.partition(":")
-        command = getattr(importlib.import_module(module), name)
-        assert isinstance(command, click.Command), f"{extra.place} is no click command"
-        return command
-
-    return Line(tuple(extra.words.split()), extra.group, load, lambda: _summary(load().help or ""))
+    return Line(tuple(extra.words.split()), extra.group, extra.load, lambda: _summary(extra.load().help or ""))
 
 
 def _summary(text: str) -> str:

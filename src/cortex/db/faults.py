@@ -12,6 +12,8 @@ def told(error: Exception, path: str) -> Exception:
     if isinstance(error, UnicodeDecodeError):
         # Text is only ever stored whole: bytes that are no UTF-8 were not written by us.
         return Corrupt(f"{path} is damaged (text in it is not UTF-8)", "restore a backup with `cortex restore FROM`")
+    if isinstance(error, StopIteration):
+        return Internal("a StopIteration got out of a transaction", "report this")  # no future takes one
     return error
 
 

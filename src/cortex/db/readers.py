@@ -12,35 +12,32 @@ from cortex.db.connect import Tx
 from cortex.db.faults import told
 from cortex.errors import Unavailable
 
+# How many steps of SQLite's machine (well under a millisecond) a read makes before it looks whether it is to stop.
+_STEPS_BETWEEN_LOOKS = 10_000
+
 
 class Reading:
-    """One read under way: its future, and the connection to interrupt while it runs."""
+    """One read under way: its future, and whether it is to stop."""
 
     def __init__(self) -> None:
         self.future: Future[Any] = Future()
-        self._lock = threading.Lock()
-        self._connection: apsw.Connection | None = None
+        self._stopped = False
 
     def run(self, connection: apsw.Connection, read: Callable[[Tx], Any]) -> Any:
-        with self._lock:
-            self._connection = connection
+        connection.execute("BEGIN")
+        # `connection.interrupt` would stop only what runs at that moment, not the read's next statement.
+        connection.set_progress_handler(lambda: self._stopped, _STEPS_BETWEEN_LOOKS)
         try:
-            connection.execute("BEGIN")
-            try:
-                return read(connection)
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+            return read(connection)
         finally:
-            with self._lock:
-                self._connection = None
+            connection.set_progress_handler(None)
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def interrupt(self) -> None:
         """Stop the read: a queued one never starts, a running one ends with Unavailable."""
         self.future.cancel()
-        with self._lock:
-            if self._connection is not None:
-                self._connection.interrupt()
+        self._stopped = True
 
 
 class Readers:

@@ -168,6 +168,21 @@ def page(tx: Tx, filters: Filters, view: View, *, before: int | None, limit: int
     return [(row[0], fact(row[1:])) for row in rows]
 
 
+def by_rank(tx: Tx, filters: Filters, view: View, *, ranks: Mapping[str, int], other: int, limit: int) -> list[Fact]:
+    """Facts whose type ranks up to `other` (which is the rank of types without one), by rank, the last changed first."""
+    narrow, given = filters.condition()
+    visible, bindings = view.condition()
+    kinds: dict[str, Any] = {}
+    cases = " ".join(f"WHEN :{name} THEN {ranks[kinds[name]]}" for name in _names("kind", ranks, kinds))
+    lower = ", ".join(f":{name}" for name, kind in kinds.items() if ranks[kind] > other)
+    rows = tx.execute(
+        f"SELECT {COLUMNS} {FROM} WHERE r.type NOT IN ({lower}) AND {narrow} AND {visible}"
+        f" ORDER BY CASE r.type {cases} ELSE {other} END, r.id DESC LIMIT :limit",
+        {**given, **bindings, **kinds, "limit": limit},
+    )
+    return [fact(row) for row in rows]
+
+
 def page_up(tx: Tx, filters: Filters, view: View, *, after: int, limit: int) -> list[tuple[int, Fact]]:
     """Facts with their row numbers, the first changed first: those above `after`."""
     narrow, given = filters.condition()

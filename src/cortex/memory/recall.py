@@ -10,10 +10,11 @@ from cortex.ids import short
 from cortex.memory.model import Fact
 
 # Without a query, what guides work comes before what happened; unknown types stand in the middle.
-_ORDER = {"preference": 0, "decision": 1, "error": 2, "pattern": 3, "task": 4, "knowledge": 6, "episode": 7}
-_ORDER_OTHER = 5
+RANKS = {"preference": 0, "decision": 1, "error": 2, "pattern": 3, "task": 4, "knowledge": 6, "episode": 7}
+RANK_OTHER = 5
 _ABRIDGED_TOKENS_MIN = 24
 _SPACE = re.compile(r"\s+")
+_PLAIN = re.compile(r"[\w./@:+-]{1,128}")
 # What could end the quotation or pose as another line of the briefing: control and format characters of all kinds.
 _UNSEEN = re.compile("[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
                      "\U000e0000-\U000e007f]")  # fmt: skip
@@ -52,7 +53,7 @@ class Briefing(Struct, frozen=True, kw_only=True):
 
 def importance(fact: Fact) -> int:
     """Where a fact's type stands in a briefing that nothing was asked of; lower comes first."""
-    return _ORDER.get(fact.type, _ORDER_OTHER)
+    return RANKS.get(fact.type, RANK_OTHER)
 
 
 def brief(facts: list[Fact], *, max_tokens: int, now: str) -> Briefing:
@@ -87,6 +88,11 @@ def quote(text: str) -> str:
     return '"' + flat.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def label(name: str) -> str:
+    """A name that its author chose, such as a type: as it is where it is one plain word, else quoted."""
+    return name if _PLAIN.fullmatch(name) else quote(name)
+
+
 def age(since: str, now: datetime) -> str:
     """How long ago, in one unit: `5m`, `3h`, `2d`."""
     seconds = max(0, int((now - times.parse(since)).total_seconds()))
@@ -98,7 +104,8 @@ def age(since: str, now: datetime) -> str:
 
 def line(fact: Fact, now: datetime, content: str | None = None) -> str:
     """A fact as one line of data: where it comes from, then its text in quotes."""
-    origin = f"{short(fact.id)} {fact.project} {fact.type} r{fact.revision} {fact.actor} {age(fact.recorded_at, now)}"
+    project, kind = label(fact.project), label(fact.type)
+    origin = f"{short(fact.id)} {project} {kind} r{fact.revision} {fact.actor} {age(fact.recorded_at, now)}"
     named = f" key={quote(fact.key)}" if fact.key is not None else ""
     return f"- [{origin}{named}] {quote(fact.content if content is None else content)}"
 

@@ -143,5 +143,10 @@ def _chosen(tx: Tx, query: str | None, narrow: lookup.Filters, seen: View) -> li
     if query is not None and query.strip():
         hits, _ = search.by_text(tx, query, narrow, seen, top_k=limits.RECALL_FACTS_MAX)
         return [hit.fact for hit in hits]
+    # Many recent facts must not hide the one preference that was stored long before.
+    guiding = lookup.by_rank(
+        tx, narrow, seen, ranks=recall.RANKS, other=recall.RANK_OTHER, limit=limits.RECALL_FACTS_MAX
+    )
     recent = [fact for _, fact in lookup.page(tx, narrow, seen, before=None, limit=limits.PAGE_MAX)]
-    return sorted(recent, key=recall.importance)
+    facts = {fact.id: fact for fact in [*guiding, *recent]}
+    return sorted(facts.values(), key=recall.importance)
