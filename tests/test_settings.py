@@ -130,7 +130,7 @@ def test_every_setting_can_be_given_in_the_config_file_by_its_key(person: Path, 
         [mcp]
         tools = ["trust", "memory", "trust"]
         tool_names = "dotted"
-        result_tokens = 77
+        result_tokens = 777
         """,
     )
 
@@ -138,7 +138,7 @@ def test_every_setting_can_be_given_in_the_config_file_by_its_key(person: Path, 
 
     home = person / ".cortex"
     paths_and_names = (home, home / "a.db", "owner/repo", "ana@desk", Path("/keys/node"))
-    expected = (*paths_and_names, 1, 2, 0, 4, 5, 66, ("trust", "memory"), "dotted", 77)
+    expected = (*paths_and_names, 1, 2, 0, 4, 5, 66, ("trust", "memory"), "dotted", 777)
     assert expected == msgspec.structs.astuple(loaded.settings)
     assert {"home"} == {name for name, origin in loaded.origins.items() if origin == "default"}
 
@@ -154,7 +154,7 @@ def test_every_setting_can_be_given_by_its_variable(person: Path, repo: Path) ->
         "mcp_tool_names": "dotted",
     }
     variables = {
-        setting.environment: texts.get(setting.name, "64" if "tokens" in setting.name else "7") for setting in SETTINGS
+        setting.environment: texts.get(setting.name, "640" if "tokens" in setting.name else "7") for setting in SETTINGS
     }
 
     loaded = load(person, repo, **variables)

@@ -9,10 +9,10 @@ from cortex.ledger.findings import Verification
 from cortex.memory.model import Fact, Receipt, StoredFact
 from cortex.memory.recall import Briefing
 from cortex.memory.search import Hit
-from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFact, StoreFacts, StoredFacts
+from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoredFacts, StoreFact, StoreFacts
 from cortex.ops.ledger import (
-    ExportLedger,
     ExportedLedger,
+    ExportLedger,
     ExternalReport,
     LedgerHead,
     LedgerHistory,
@@ -28,8 +28,8 @@ from cortex.ops.node import (
     Backup,
     Diagnose,
     Diagnosis,
-    InitNode,
     Initialized,
+    InitNode,
     ReadStatus,
     Reindex,
     Reindexed,

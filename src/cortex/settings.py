@@ -5,46 +5,25 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from cortex import limits, projects
+from cortex import kinds, limits, projects
 from cortex.errors import Invalid, TooLarge, Unavailable
+from cortex.kinds import Given, Kind, Value
 
-Value: TypeAlias = str | int | Path | tuple[str, ...] | None
 Chosen: TypeAlias = dict[str, tuple[Value, str]]  # by name: the value and where it came from
 
 ENVIRONMENT_PREFIX = "CORTEX_"
 CONFIG_FILE = "config.toml"
 REPOSITORY_FILE = ".cortex.toml"
-TOOL_PRESETS = ("memory", "trust", "all")
-TOOL_NAME_STYLES = ("underscore", "dotted")
 
-_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _PARSER_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
 _SHOWN_CHARS = 60
-
-
-class Given(Struct, frozen=True):
-    """A value as somebody gave it: where it stands and what it may reach."""
-
-    value: object
-    origin: str
-    base: Path  # where relative paths start
-    person: Path | None  # what `~` means
-    text: bool = False  # from the environment or a flag, so a number may be digits
-    within: Path | None = None  # from a repository's file: the folder that paths stay in
-
-
-class Kind(Struct, frozen=True):
-    """What a setting accepts, in words, and the function that reads it: None for anything else."""
-
-    accepts: str
-    read: Callable[[Given], Value]
 
 
 class Setting(Struct, frozen=True):
@@ -133,102 +112,24 @@ def resolve(
     return Loaded(Settings(**values), MappingProxyType(origins), _warnings(environ))
 
 
-def _whole(low: int, high: int) -> Kind:
-    def read(given: Given) -> Value:
-        value = given.value
-        if given.text and isinstance(value, str) and _WHOLE.fullmatch(value):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            return None
-        return value if low <= value <= high else None
-
-    return Kind(f"a whole number from {low} to {high}", read)
-
-
-def _matching(pattern: str, accepts: str) -> Kind:
-    def read(given: Given) -> Value:
-        return given.value if isinstance(given.value, str) and re.fullmatch(pattern, given.value) else None
-
-    return Kind(accepts, read)
-
-
-def _read_path(given: Given) -> Value:
-    value = given.value
-    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        return None
-    path = given.base / _without_tilde(Path(value), given.person)
-    return path if given.within is None else _confined(path, given.within)
-
-
-def _without_tilde(path: Path, person: Path | None) -> Path:
-    if path.parts[:1] == ("~",) and person is not None:
-        return person.joinpath(*path.parts[1:])
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        raise Invalid(f"{path} begins with a home directory that is not known", "give the whole path") from None
-
-
-def _confined(path: Path, folder: Path) -> Path:
-    """The path without links; Invalid when it leaves the folder or enters git's own files."""
-    root, real = projects.resolved(folder), projects.resolved(path)
-    if not real.is_relative_to(root) or real == root or ".." in real.parts:
-        raise Invalid(f"{str(path)!r} is not a file inside the repository {root}", "give a path below it")
-    if ".git" in (part.lower() for part in real.relative_to(root).parts):
-        raise Invalid(f"{str(path)!r} is among git's own files", "give a path beside them")
-    return real
-
-
-def _read_project(given: Given) -> Value:
-    if not isinstance(given.value, str):
-        return None
-    name = projects.check_name(given.value)
-    if given.within is not None and name == projects.USER:
-        # Else cloned code could put what it likes before the person in every other project.
-        raise Invalid(f"a repository cannot be the scope {projects.USER!r}", "give the repository its own name")
-    return name
-
-
-def _read_presets(given: Given) -> Value:
-    value = given.value
-    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or not names or not all(name in TOOL_PRESETS for name in names):
-        return None
-    return tuple(dict.fromkeys(names))
-
-
-_PATH = Kind("a path", _read_path)
-_PROJECT = Kind(f"a project name of 1 to {limits.NAME_CHARS_MAX} characters", _read_project)
-_AGENT = _matching(
-    rf"[A-Za-z0-9._@-]{{1,{limits.AGENT_CHARS_MAX}}}",
-    f"1 to {limits.AGENT_CHARS_MAX} of the characters A-Z a-z 0-9 . _ @ -",
-)
-_PRESETS = Kind(f"a list, separated by commas, of {', '.join(TOOL_PRESETS)}", _read_presets)
-_STYLE = _matching("|".join(TOOL_NAME_STYLES), f"one of {', '.join(TOOL_NAME_STYLES)}")
-_READERS = _whole(1, 4 * limits.READERS_MAX)
-_BATCH = _whole(1, limits.QUEUE_OPS_MAX)
-_BUSY = _whole(0, limits.BUSY_TIMEOUT_MS_MAX)
-_LEAVES = _whole(1, limits.SEQ_MAX)
-_SECONDS = _whole(1, limits.CHECKPOINT_SECONDS_MAX)
-_TOKENS = _whole(limits.RECALL_TOKENS_MIN, limits.RECALL_TOKENS_MAX)
-_RESULT_TOKENS = _whole(limits.TOOL_RESULT_TOKENS_MIN, limits.RECALL_TOKENS_MAX)
-
 # Everything about settings comes from this table: keys, variables, `cortex config show`, errors.
 SETTINGS: tuple[Setting, ...] = (
-    Setting("home", "environment", _PATH, Path(), "folder of Cortex's own files; else ~/.cortex"),
-    Setting("db", "repository", _PATH, Path("cortex.db"), "the database file; else cortex.db in home"),
-    Setting("project", "repository", _PROJECT, None, "the project; else found from the working directory"),
-    Setting("agent", "config", _AGENT, None, "the name that changes are written under"),
-    Setting("node_key", "config", _PATH, None, "file of the ledger's signing key; else <db>.key"),
-    Setting("readers", "config", _READERS, limits.READERS_MAX, "connections that read at once"),
-    Setting("batch_size", "config", _BATCH, limits.BATCH_OPS_MAX, "most operations that one commit takes"),
-    Setting("busy_timeout_ms", "config", _BUSY, limits.BUSY_TIMEOUT_MS, "longest wait for a locked file"),
-    Setting("checkpoint_leaves", "config", _LEAVES, limits.CHECKPOINT_LEAVES, "leaves between checkpoints"),
-    Setting("checkpoint_seconds", "config", _SECONDS, limits.CHECKPOINT_SECONDS, "longest time between them"),
-    Setting("recall.tokens", "repository", _TOKENS, limits.RECALL_TOKENS_DEFAULT, "most tokens of a briefing"),
-    Setting("mcp.tools", "config", _PRESETS, ("memory",), "sets of tools that the MCP server offers"),
-    Setting("mcp.tool_names", "repository", _STYLE, "underscore", "cortex_search or cortex.search"),
-    Setting("mcp.result_tokens", "repository", _RESULT_TOKENS, limits.TOOL_RESULT_TOKENS_MAX, "most of one result"),
+    Setting("home", "environment", kinds.PATH, Path(), "folder of Cortex's own files; else ~/.cortex"),
+    Setting("db", "repository", kinds.PATH, Path("cortex.db"), "the database file; else cortex.db in home"),
+    Setting("project", "repository", kinds.PROJECT, None, "the project; else found from the working directory"),
+    Setting("agent", "config", kinds.AGENT, None, "the name that changes are written under"),
+    Setting("node_key", "config", kinds.PATH, None, "file of the ledger's signing key; else <db>.key"),
+    Setting("readers", "config", kinds.READERS, limits.READERS_MAX, "connections that read at once"),
+    Setting("batch_size", "config", kinds.BATCH, limits.BATCH_OPS_MAX, "most operations that one commit takes"),
+    Setting("busy_timeout_ms", "config", kinds.BUSY, limits.BUSY_TIMEOUT_MS, "longest wait for a locked file"),
+    Setting("checkpoint_leaves", "config", kinds.LEAVES, limits.CHECKPOINT_LEAVES, "leaves between checkpoints"),
+    Setting("checkpoint_seconds", "config", kinds.SECONDS, limits.CHECKPOINT_SECONDS, "longest time between them"),
+    Setting("recall.tokens", "repository", kinds.TOKENS, limits.RECALL_TOKENS_DEFAULT, "most tokens of a briefing"),
+    Setting("mcp.tools", "config", kinds.PRESETS, ("memory",), "sets of tools that the MCP server offers"),
+    Setting("mcp.tool_names", "repository", kinds.STYLE, "underscore", "cortex_search or cortex.search"),
+    Setting(
+        "mcp.result_tokens", "repository", kinds.RESULT_TOKENS, limits.TOOL_RESULT_TOKENS_MAX, "most of one result"
+    ),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}

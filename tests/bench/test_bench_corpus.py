@@ -73,3 +73,13 @@ def test_queries_of_a_size_hold_words_of_facts(size: int) -> None:
     asked = [query.split() for query in corpus.queries(300, known) if len(query.split()) == size]
 
     assert all(vocabulary & set(words) for words in asked)
+
+
+def test_frequent_queries_hold_words_of_many_facts() -> None:
+    facts = [set(words_of(text.content)) for text in corpus.facts(1_000)]
+
+    queries = corpus.frequent_queries(50)
+
+    found = [sum(bool(words & set(query.split())) for words in facts) for query in queries]
+    assert queries == corpus.frequent_queries(50)
+    assert min(found) > 50

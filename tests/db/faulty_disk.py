@@ -4,6 +4,8 @@ import apsw
 
 Failure = type[apsw.Error]
 
+FOR_GOOD = 1_000_000
+
 
 class Disk(apsw.VFS):
     """Everything goes through to the real disk until `fail` says otherwise. Use as `Database.open(vfs=disk.name)`."""
@@ -16,9 +18,9 @@ class Disk(apsw.VFS):
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "_File":  # noqa: N802 - SQLite's name
         return _File(self, name, flags)
 
-    def fail(self, operation: str, at: int, error: Failure, *, lasting: bool = False) -> None:
-        """Let the `at`-th coming `operation` ("write", "sync") fail, and with `lasting` every one after it."""
-        self._operation, self._at, self._error, self._lasting = operation, at, error, lasting
+    def fail(self, operation: str, at: int, error: Failure, *, times: int = 1) -> None:
+        """Let the `at`-th coming `operation` ("write", "sync") fail, and those after it, as many as `times`."""
+        self._operation, self._failing, self._error = operation, range(at, at + times), error
         self.seen = 0
 
     def mend(self) -> None:
@@ -31,7 +33,7 @@ class Disk(apsw.VFS):
         if operation != self._operation:
             return
         self.seen += 1
-        if self.seen == self._at or (self._lasting and self.seen > self._at):
+        if self.seen in self._failing:
             self.failed = True
             raise self._error(f"{operation} {self.seen} failed on purpose")
 

@@ -15,6 +15,8 @@ VOCABULARY_WORDS = 4_000
 _FACT_WORDS = (8, 30)
 _QUERY_WORDS = (3, 8)
 _NOISE = 0.2
+# Past the words that any list of stop words has, up to those that stand in every fiftieth fact.
+_FREQUENT = slice(20, 160)
 # The offset that makes the most frequent words as frequent as in English text: about half are function words.
 _MANDELBROT = 2.7
 _SEED = "cortex benchmark"
@@ -85,6 +87,13 @@ def queries(count: int, known: list[str], *, label: str = "queries") -> list[str
     source = _source(label)
     words, weights = _vocabulary()
     return [_query(source, source.choice(known), words, weights) for _ in range(count)]
+
+
+def frequent_queries(count: int) -> list[str]:
+    """Questions of 3 to 5 of the frequent words alone: the dearest to answer, as every one stands in many facts."""
+    source = _source("frequent queries")
+    words, _ = _vocabulary()
+    return [" ".join(source.sample(words[_FREQUENT], source.randint(3, 5))) for _ in range(count)]
 
 
 def _query(source: random.Random, content: str, words: tuple[str, ...], weights: list[float]) -> str:

@@ -44,9 +44,13 @@ def load_name(size: int) -> str:
 
 def rounds_of(size: int, *, quick: bool) -> list[list[str]]:
     """The queries, by round."""
-    count, rounds = (10, 2) if quick else (100, 3)
     known = [text.content for text in islice(corpus.facts(size), _SAMPLE)]
-    found = corpus.queries(count * rounds, known)
+    return _in_rounds(lambda count: corpus.queries(count, known), quick=quick)
+
+
+def _in_rounds(make: Callable[[int], list[str]], *, quick: bool) -> list[list[str]]:
+    count, rounds = (10, 2) if quick else (100, 3)
+    found = make(count * rounds)
     return [found[first : first + count] for first in range(0, len(found), count)]
 
 
@@ -89,6 +93,9 @@ def _figures(app: App, loop: asyncio.Runner, task: Task) -> list[Figure]:
         ask = _search(app, loop, everywhere=scope == "all projects")
         ask(rounds[0][0])
         found += latencies(task.size, scope, rounds, ask, judged=True)
+    frequent = _in_rounds(corpus.frequent_queries, quick=task.quick)
+    everywhere = _search(app, loop, everywhere=True)
+    found += latencies(task.size, "all projects, frequent words", frequent, everywhere, judged=True)
     found.append(memory_figure(task.size))
     name = f"recall from {task.size:,} facts"
     found.append(_recall(app, loop, f"{name}, by a query", rounds[0][:_RECALLS]))

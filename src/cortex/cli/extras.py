@@ -31,6 +31,7 @@ EXTRAS: tuple[Extra, ...] = (
     Extra("quickstart", "Memory", "cortex.cli.quickstart:quickstart"),
     Extra("restore", "Node", "cortex.cli.maintenance:restore"),
     Extra("migrate", "Node", "cortex.cli.maintenance:migrate"),
+    Extra("benchmark", "Node", "cortex.bench.command:benchmark"),
     Extra("config show", "Node", "cortex.cli.config:show"),
     Extra("completion", "Node", "cortex.cli.completion:completion"),
     Extra("help", "Node", "cortex.cli.help:show"),

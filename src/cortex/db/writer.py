@@ -156,9 +156,11 @@ class Writer:
                 raise
 
     def _was_committed(self, token: bytes, error: apsw.Error) -> bool:
-        """Look the outcome of a failed COMMIT up. Where it was not committed, a new token is.
+        """Look the outcome of a failed COMMIT up, and make sure of it on the disk.
 
-        That overwrites what the failed attempt left in the write-ahead log, so that no later recovery brings it back.
+        What is found in the write-ahead log may be in the system's memory only: it counts once it is synced in the file
+        itself. Where it was not committed, a new token is, which overwrites what the failed attempt left in the log, so
+        that no later recovery brings it back.
         """
         self._drop_connection()
         try:
@@ -166,6 +168,7 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             if value(self._connection, "SELECT commit_token FROM file_state") == token:
                 self._connection.execute("ROLLBACK")
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_FULL)
                 return True
             self._connection.execute("UPDATE file_state SET commit_token = ?", (os.urandom(12),))
             self._connection.execute("COMMIT")

@@ -8,6 +8,7 @@ Korean, Thai and their like) are indexed as overlapping pairs of characters in a
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
 
 from cortex import limits
 from cortex.db.connect import Tx
@@ -75,19 +76,14 @@ def grams(text: str) -> str | None:
 
 def add(tx: Tx, revision_id: int) -> None:
     """Index a revision that was just inserted."""
-    tx.execute(
-        "INSERT INTO revision_fts (rowid, content, labels, grams, project) "
-        "SELECT id, content, labels, grams, project FROM revision_text WHERE id = ?",
-        (revision_id,),
-    )
+    # Read first, then inserted as values: INSERT … SELECT makes FTS5 write what it holds in memory each time.
+    tx.execute(f"INSERT INTO revision_fts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", _row(tx, revision_id))
 
 
 def remove(tx: Tx, revision_id: int) -> None:
     """Take a revision out of the index, before its row goes."""
     tx.execute(
-        "INSERT INTO revision_fts (revision_fts, rowid, content, labels, grams, project) "
-        "SELECT 'delete', id, content, labels, grams, project FROM revision_text WHERE id = ?",
-        (revision_id,),
+        f"INSERT INTO revision_fts (revision_fts, {_COLUMNS}) VALUES ('delete', ?, ?, ?, ?, ?)", _row(tx, revision_id)
     )
 
 
@@ -103,6 +99,16 @@ def check(tx: Tx) -> None:
 
 def _composed(text: str) -> str:
     return text if text.isascii() else _APART.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
+
+
+_COLUMNS = "rowid, content, labels, grams, project"
+
+
+def _row(tx: Tx, revision_id: int) -> tuple[Any, ...]:
+    row = tx.execute("SELECT id, content, labels, grams, project FROM revision_text WHERE id = ?", (revision_id,))
+    found = row.fetchone()
+    assert found is not None, f"revision row {revision_id}"
+    return tuple(found)
 
 
 def _expression(term: str) -> str:

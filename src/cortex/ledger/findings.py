@@ -1,5 +1,6 @@
 """What a verification can find, and the report of one."""
 
+from collections import Counter
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -10,6 +11,7 @@ from cortex import limits
 CODES = {
     "SCHEMA": "a table, index, view or trigger is not what Cortex made",
     "GAP": "an entry is missing, or a batch is torn",
+    "LEAF_FORM": "an entry is of a version or a kind that there is not at its place",
     "LEAF_HASH": "an entry's columns no longer give its hash",
     "CHAIN_LINK": "an entry does not name the hash of the one before",
     "TIME_ORDER": "an entry is older than the one before",
@@ -36,15 +38,17 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Findings:
-    """Findings as they come, up to FINDINGS_MAX; `more` counts the rest."""
+    """Findings as they come, up to FINDINGS_PER_CODE_MAX of a code, so that none hides another; `more` counts the rest."""
 
     def __init__(self) -> None:
         self.list: list[Finding] = []
         self.more = 0
+        self._of_code: Counter[str] = Counter()
 
     def add(self, code: str, what: str, *, origin: str | None = None, entry: int | None = None) -> None:
         assert code in CODES, code
-        if len(self.list) >= limits.FINDINGS_MAX:
+        self._of_code[code] += 1
+        if self._of_code[code] > limits.FINDINGS_PER_CODE_MAX:
             self.more += 1
             return
         self.list.append(Finding(code=code, origin=origin, entry=entry, what=what))

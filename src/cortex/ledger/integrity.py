@@ -9,7 +9,7 @@ from typing import Any
 
 from cortex import canonical, limits
 from cortex.db.connect import Tx, integer
-from cortex.errors import CortexError
+from cortex.errors import CortexError, Invalid
 from cortex.ledger import chain, checkpoint, merkle
 from cortex.ledger.chain import State
 from cortex.ledger.findings import Findings, LogChecked
@@ -27,6 +27,8 @@ class _Walk:
     range: list[bytes]
     ts: str
     batch_end: int
+    # The index that the next entry should have: unlike `size` it is put right after a gap.
+    next: int
     batch: tuple[int, int] = (0, 0)
     # Roots to compare on the way: size of the tree -> what says so, and the root.
     expected: dict[int, list[tuple[str, bytes]]] = field(default_factory=dict)
@@ -82,9 +84,9 @@ def check(
 
 def _begin(state: State, resume: Remembered | None) -> _Walk:
     if resume is None:
-        return _Walk(0, bytes.fromhex(canonical.origin_link(state.origin)), [], "", 0)
+        return _Walk(0, bytes.fromhex(canonical.origin_link(state.origin)), [], "", 0, 0)
     range_ = merkle.range_decode(bytes.fromhex(resume.range), resume.size)
-    return _Walk(resume.size, bytes.fromhex(resume.head), range_, resume.ts, resume.size)
+    return _Walk(resume.size, bytes.fromhex(resume.head), range_, resume.ts, resume.size, resume.size)
 
 
 def _expect_remembered(remembered: Remembered, count: int, walk: _Walk, findings: Findings) -> None:
@@ -136,7 +138,7 @@ def _walk(tx: Tx, state: State, walk: _Walk, findings: Findings, progress: Progr
             _check_entry(tx, state, walk, row, findings)
         done += len(rows)
         progress(done, total, "entries")
-    if walk.size != walk.batch_end:
+    if walk.next != walk.batch_end:
         findings.add("GAP", "the last batch is torn", origin=state.origin, entry=walk.size)
 
 
@@ -156,8 +158,10 @@ def _rows(tx: Tx, log: int, last: int) -> list[Any]:
 
 def _check_entry(tx: Tx, state: State, walk: _Walk, row: tuple[Any, ...], findings: Findings) -> None:
     actor, batch, batch_n, digest, idx, kind, parent, prev, project, rev, subject, ts, v, stored = row
-    if idx != walk.size:
-        findings.add("GAP", f"entries {walk.size} to {idx - 1} are missing", origin=state.origin, entry=walk.size)
+    if idx != walk.next:
+        findings.add("GAP", f"entries {walk.next} to {idx - 1} are missing", origin=state.origin, entry=walk.next)
+    if v != canonical.VERSION or kind not in canonical.KINDS or (kind == "origin") != (idx == 0):
+        findings.add("LEAF_FORM", f"version {v} of kind {kind!r}", origin=state.origin, entry=idx)
     encoded = canonical.encode(
         (actor, batch, batch_n, digest and digest.hex(), idx, kind, parent, prev.hex(), project, rev, subject, ts, v)
     )
@@ -168,15 +172,20 @@ def _check_entry(tx: Tx, state: State, walk: _Walk, row: tuple[Any, ...], findin
         findings.add("CHAIN_LINK", "it does not follow the entry before", origin=state.origin, entry=idx)
     if ts < walk.ts:
         findings.add("TIME_ORDER", f"{ts} comes after {walk.ts}", origin=state.origin, entry=idx)
-    if idx >= walk.batch_end:
-        walk.batch, walk.batch_end = (batch, batch_n), batch + batch_n
-        if batch != idx:
-            findings.add("GAP", f"the batch of {batch_n} from {batch} is torn", origin=state.origin, entry=idx)
-    elif (batch, batch_n) != walk.batch:
-        findings.add("GAP", "the batch before is torn", origin=state.origin, entry=idx)
-        walk.batch, walk.batch_end = (batch, batch_n), batch + batch_n
-    walk.head, walk.ts = stored, ts
+    _check_batch(state, walk, idx, (batch, batch_n), findings)
+    walk.head, walk.ts, walk.next = stored, ts, idx + 1
     _grow(tx, state, walk, hashed, findings)
+
+
+def _check_batch(state: State, walk: _Walk, idx: int, batch: tuple[int, int], findings: Findings) -> None:
+    first, count = batch
+    if idx >= walk.batch_end:
+        walk.batch, walk.batch_end = batch, first + count
+        if first != idx:
+            findings.add("GAP", f"the batch of {count} from {first} is torn", origin=state.origin, entry=idx)
+    elif batch != walk.batch:
+        findings.add("GAP", "the batch before is torn", origin=state.origin, entry=idx)
+        walk.batch, walk.batch_end = batch, first + count
 
 
 def _grow(tx: Tx, state: State, walk: _Walk, hashed: bytes, findings: Findings) -> None:
@@ -197,9 +206,15 @@ def _grow(tx: Tx, state: State, walk: _Walk, hashed: bytes, findings: Findings) 
 
 def _check_first(tx: Tx, state: State, findings: Findings) -> None:
     row = tx.execute("SELECT kind, subject FROM transactions WHERE log = ? AND idx = 0", (state.id,)).fetchone()
-    named = checkpoint.parse_vkey(state.vkey).name if row else None
-    if row is None or row != ("origin", state.vkey) or named != state.origin:
+    if row != ("origin", state.vkey) or not _is_key_of(state.vkey, state.origin):
         findings.add("ORIGIN", "the first entry does not name this log and its key", origin=state.origin, entry=0)
+
+
+def _is_key_of(vkey: str, origin: str) -> bool:
+    try:
+        return checkpoint.parse_vkey(vkey).name == origin
+    except Invalid:
+        return False
 
 
 def _check_state(tx: Tx, state: State, walk: _Walk, findings: Findings) -> None:

@@ -5,7 +5,6 @@ origin that names where it came from.
 """
 
 import base64
-import binascii
 import os
 from pathlib import Path
 
@@ -54,7 +53,7 @@ class NodeKey:
             text = file.read(_FILE_BYTES_MAX).decode("ascii", "replace").strip()
         try:
             seed = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
-        except binascii.Error:
+        except ValueError:
             seed = b""
         if not text.startswith(_PREFIX) or len(seed) != SEED_BYTES:
             raise Invalid(

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from mcp.types import Tool, ToolAnnotations
 
 from cortex import limits
+from cortex.kinds import TOOL_PRESETS
 from cortex.mcp import schemas
 from cortex.mcp.opening import NAME
 from cortex.ops.registry import Operation
-from cortex.settings import TOOL_PRESETS, Settings
+from cortex.settings import Settings
 
 
 def offered(operations: Iterable[Operation], settings: Settings) -> dict[str, Operation]:

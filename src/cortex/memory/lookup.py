@@ -169,7 +169,7 @@ def page(tx: Tx, filters: Filters, view: View, *, before: int | None, limit: int
 
 
 def by_rank(tx: Tx, filters: Filters, view: View, *, ranks: Mapping[str, int], other: int, limit: int) -> list[Fact]:
-    """Facts whose type ranks up to `other` (which is the rank of types without one), by rank, the last changed first."""
+    """Facts whose type ranks up to `other`, the rank of types without one: by rank, then the last changed first."""
     narrow, given = filters.condition()
     visible, bindings = view.condition()
     kinds: dict[str, Any] = {}

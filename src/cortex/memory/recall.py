@@ -58,8 +58,10 @@ def importance(fact: Fact) -> int:
 
 def brief(facts: list[Fact], *, max_tokens: int, now: str) -> Briefing:
     """Fill the budget with `facts` in their order; the same text twice is folded, long ones are abridged at the end."""
-    unique = {_normal(fact.content): fact for fact in reversed(facts)}
-    kept = [fact for fact in facts if unique[_normal(fact.content)] is fact]
+    first: dict[str, Fact] = {}
+    for fact in facts:
+        first.setdefault(_normal(fact.content), fact)
+    kept = list(first.values())
     moment = times.parse(now)
     lines, chosen, used = [_HEAD], [], tokens.count(_HEAD)
     for fact in kept[: limits.RECALL_FACTS_MAX]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from cortex import limits
 from cortex.canonical import fact_digest
 from cortex.db.connect import Tx, integer, value
+from cortex.ids import plain
 from cortex.ledger.findings import Findings
 
 Progress = Callable[[int, int, str], None]
@@ -53,13 +54,14 @@ class _Entry(NamedTuple):
     before_idx: int | None
     fact_project: int | None
     own_project: int | None
+    tail: str | None
 
 
 _ENTRIES = """
 SELECT t.log, t.idx, t.kind, t.subject, t.project, t.rev, t.parent, t.digest, t.actor, t.ts,
        r.id, r.fact_id, p.name, r.rev, r.parent, r.actor, r.recorded_at, r.retired_at, r.number, r.salt, r.content,
        r.type, r.tags, r.key, r.source, r.meta, r.confidence, r.valid_from, r.valid_until, r.thread, r.seq,
-       e.parent, e.ts, b.number, b.retired_log, b.retired_idx, f.project_id, r.project_id
+       e.parent, e.ts, b.number, b.retired_log, b.retired_idx, f.project_id, r.project_id, f.tail
 FROM transactions AS t
 LEFT JOIN revision AS r ON r.log = t.log AND r.idx = t.idx
 LEFT JOIN project AS p ON p.id = r.project_id
@@ -116,8 +118,8 @@ def _check_entry(tx: Tx, entry: _Entry, names: _Names) -> tuple[str, str] | None
         return _check_recorded(tx, entry, names) or _check_ended(entry)
     if entry.kind == "retract":
         return _check_ended(entry)
-    if entry.kind == "erase" and value(tx, "SELECT 1 FROM revision WHERE fact_id = ?", (entry.subject,)):
-        return "FACT_CHANGED", f"fact {entry.subject} was erased and is held all the same"
+    if entry.kind == "erase":
+        return _check_erased(tx, entry)
     if entry.kind == "import":
         return _check_import(tx, entry)
     return None
@@ -139,6 +141,7 @@ def _check_recorded(tx: Tx, entry: _Entry, names: _Names) -> tuple[str, str] | N
         ("its project", entry.held_project, names.today(entry)),
         ("its project's number", entry.own_project, entry.fact_project),
         ("its revision number", entry.number, _number(entry)),
+        ("what its short id is looked up by", entry.tail, plain(entry.fact_id)[::-1]),
     )
     for what, held, recorded in named:
         if held != recorded:
@@ -173,6 +176,14 @@ def _check_ended(entry: _Entry) -> tuple[str, str] | None:
         "FACT_CHANGED",
         f"fact {entry.subject}: revision {entry.before_number} ended here and is believed all the same",
     )
+
+
+def _check_erased(tx: Tx, entry: _Entry) -> tuple[str, str] | None:
+    if value(tx, "SELECT 1 FROM revision WHERE fact_id = ?", (entry.subject,)):
+        return "FACT_CHANGED", f"fact {entry.subject} was erased and is held all the same"
+    if value(tx, "SELECT erased_at FROM fact WHERE id = ?", (entry.subject,)) != entry.ts:
+        return "FACT_CHANGED", f"fact {entry.subject} was erased at {entry.ts}, which its row does not say"
+    return None
 
 
 def _check_import(tx: Tx, entry: _Entry) -> tuple[str, str] | None:

@@ -41,6 +41,7 @@ CREATE TABLE transactions (
     PRIMARY KEY (log, idx)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX transactions_subject ON transactions (subject);
+CREATE INDEX transactions_rename ON transactions (log, idx) WHERE kind = 'rename';
 
 -- A courtesy to those who edit by hand; what defends the log is the hashes.
 CREATE TRIGGER transactions_keep BEFORE UPDATE ON transactions

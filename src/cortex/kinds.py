@@ -1,0 +1,117 @@
+"""What settings accept: how a value as somebody gave it becomes the value in force, or is refused."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from cortex import limits, projects
+from cortex.errors import Invalid
+
+Value: TypeAlias = str | int | Path | tuple[str, ...] | None
+
+TOOL_PRESETS = ("memory", "trust", "all")
+TOOL_NAME_STYLES = ("underscore", "dotted")
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
+class Given(Struct, frozen=True):
+    """A value as somebody gave it: where it stands and what it may reach."""
+
+    value: object
+    origin: str
+    base: Path  # where relative paths start
+    person: Path | None  # what `~` means
+    text: bool = False  # from the environment or a flag, so a number may be digits
+    within: Path | None = None  # from a repository's file: the folder that paths stay in
+
+
+class Kind(Struct, frozen=True):
+    """What a setting accepts, in words, and the function that reads it: None for anything else."""
+
+    accepts: str
+    read: Callable[[Given], Value]
+
+
+def _whole(low: int, high: int) -> Kind:
+    def read(given: Given) -> Value:
+        value = given.value
+        if given.text and isinstance(value, str) and _WHOLE.fullmatch(value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            return None
+        return value if low <= value <= high else None
+
+    return Kind(f"a whole number from {low} to {high}", read)
+
+
+def _matching(pattern: str, accepts: str) -> Kind:
+    def read(given: Given) -> Value:
+        return given.value if isinstance(given.value, str) and re.fullmatch(pattern, given.value) else None
+
+    return Kind(accepts, read)
+
+
+def _read_path(given: Given) -> Value:
+    value = given.value
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        return None
+    path = given.base / _without_tilde(Path(value), given.person)
+    return path if given.within is None else _confined(path, given.within)
+
+
+def _without_tilde(path: Path, person: Path | None) -> Path:
+    if path.parts[:1] == ("~",) and person is not None:
+        return person.joinpath(*path.parts[1:])
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise Invalid(f"{path} begins with a home directory that is not known", "give the whole path") from None
+
+
+def _confined(path: Path, folder: Path) -> Path:
+    """The path without links; Invalid when it leaves the folder or enters git's own files."""
+    root, real = projects.resolved(folder), projects.resolved(path)
+    if not real.is_relative_to(root) or real == root or ".." in real.parts:
+        raise Invalid(f"{str(path)!r} is not a file inside the repository {root}", "give a path below it")
+    if ".git" in (part.lower() for part in real.relative_to(root).parts):
+        raise Invalid(f"{str(path)!r} is among git's own files", "give a path beside them")
+    return real
+
+
+def _read_project(given: Given) -> Value:
+    if not isinstance(given.value, str):
+        return None
+    name = projects.check_name(given.value)
+    if given.within is not None and name == projects.USER:
+        # Else cloned code could put what it likes before the person in every other project.
+        raise Invalid(f"a repository cannot be the scope {projects.USER!r}", "give the repository its own name")
+    return name
+
+
+def _read_presets(given: Given) -> Value:
+    value = given.value
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names or not all(name in TOOL_PRESETS for name in names):
+        return None
+    return tuple(dict.fromkeys(names))
+
+
+PATH = Kind("a path", _read_path)
+PROJECT = Kind(f"a project name of 1 to {limits.NAME_CHARS_MAX} characters", _read_project)
+AGENT = _matching(
+    rf"[A-Za-z0-9._@-]{{1,{limits.AGENT_CHARS_MAX}}}",
+    f"1 to {limits.AGENT_CHARS_MAX} of the characters A-Z a-z 0-9 . _ @ -",
+)
+PRESETS = Kind(f"a list, separated by commas, of {', '.join(TOOL_PRESETS)}", _read_presets)
+STYLE = _matching("|".join(TOOL_NAME_STYLES), f"one of {', '.join(TOOL_NAME_STYLES)}")
+READERS = _whole(1, 4 * limits.READERS_MAX)
+BATCH = _whole(1, limits.QUEUE_OPS_MAX)
+BUSY = _whole(0, limits.BUSY_TIMEOUT_MS_MAX)
+LEAVES = _whole(1, limits.SEQ_MAX)
+SECONDS = _whole(1, limits.CHECKPOINT_SECONDS_MAX)
+TOKENS = _whole(limits.RECALL_TOKENS_MIN, limits.RECALL_TOKENS_MAX)
+RESULT_TOKENS = _whole(limits.TOOL_RESULT_TOKENS_MIN, limits.RECALL_TOKENS_MAX)
