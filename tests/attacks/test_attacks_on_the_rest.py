@@ -36,7 +36,7 @@ LEDGER_ROWS = {
     "one note under another's row": (
         "UPDATE ledger_checkpoint SET note = (SELECT note FROM ledger_checkpoint WHERE tree_size = 2)"
         " WHERE tree_size = 14", SIG, SEQ),
-    "checkpoints numbered anew": ("UPDATE ledger_checkpoint SET seq = seq + 1", SEQ, set()),
+    "checkpoints numbered anew": ("UPDATE ledger_checkpoint SET seq = seq + 10", SEQ, set()),
     "a stored node": ("UPDATE ledger_node SET hash = zeroblob(32)", NODE, set()),
     "stored nodes deleted": ("DELETE FROM ledger_node", NODE, set()),
     "a node too many": ("INSERT INTO ledger_node SELECT id, 8, 9, zeroblob(32) FROM ledger_log", NODE, set()),
@@ -59,6 +59,11 @@ def test_an_edit_beside_the_entries_is_found(built: Path, tmp_path: Path, name: 
     assert bundle == codes(attacked.checked(attacked.exported()))
 
 
+# A forged erasure, which would excuse a missing fact.
+COLUMNS = (
+    "{}, {}, v, 'erase', subject, project, rev, parent, digest, actor, ts, batch, batch_n, prev, hash"
+    " FROM transactions WHERE idx = 13"
+)
 LOG_ROWS = {
     # Without a size to trust the state differs from the entries; what was signed still fits them.
     "the size": ("UPDATE ledger_log SET size = 285", STATE),
@@ -69,7 +74,10 @@ LOG_ROWS = {
     "a key that is none": ("UPDATE ledger_log SET vkey = 'x'", SIG | {"ORIGIN"}),
     "another row in the place of entry 0": (
         "UPDATE transactions SET idx = -1 WHERE idx = 0",
-        {"GAP", "LEAF_FORM", "LEAF_HASH", "ORIGIN", "TREE_NODE", "TREE_STATE", "HISTORY_REWRITTEN"}),
+        {"GAP", "CHAIN_LINK", "ORIGIN", "TREE_NODE", "TREE_STATE", "HISTORY_REWRITTEN"}),
+    "an entry before the first": (f"INSERT INTO transactions SELECT {COLUMNS.format('log', -5)}", {"GAP"}),
+    "an entry of a log that is not there": (f"INSERT INTO transactions SELECT {COLUMNS.format(99, 7)}", {"ORIGIN"}),
+    # Facts without an entry, an erasure and an import without a log.
     "the log deleted": ("DELETE FROM ledger_log", MISSING | CHANGED),
 }  # fmt: skip
 
@@ -195,10 +203,12 @@ FACTS = {
         "meta": "'{}'", "confidence": "'inferred'", "valid_from": "'2026-01-01T00:00:00.000000Z'",
         "valid_until": "'2027-01-01T00:00:00.000000Z'", "thread": "'t'", "seq": "7", "salt": "zeroblob(16)",
         "actor": "'mallory'", "recorded_at": "'2026-01-01T00:00:00.000000Z'", "rev": "'x'", "parent": "'x'",
-        "number": "2", "project_id": "2", "fact_id": "(SELECT fact_id FROM revision WHERE idx = 11)",
+        "number": "2", "project_id": "2", "fact_id": "(SELECT fact_id FROM revision WHERE idx = 11), number = 9",
         "retired_at": "'2026-03-02T09:02:00.000000Z'",
-        "retired_at, and an entry": "'2026-03-02T09:01:00.000000Z', retired_log = 1, retired_idx = 7",
     }.items()},
+    "an end that ended another": (
+        "UPDATE revision SET retired_at = '2026-03-02T09:01:00.000000Z', retired_log = 1, retired_idx = 7"
+        " WHERE idx = 13", CHANGED),
     "its place in the log": ("UPDATE revision SET idx = 9999 WHERE idx = 13", CHANGED | MISSING),
     "a revised one, believed again": ("UPDATE revision SET retired_at = NULL WHERE idx = 1", CHANGED),
     "a revised one, without its end": (
@@ -298,7 +308,6 @@ def test_tables_that_were_made_lax_and_filled_with_other_types_are_found(built: 
     attacked.sql.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT, ', '') WHERE name = 'transactions'")
     attacked.sql.execute("PRAGMA writable_schema = RESET")
     with attacked.unlocked() as connection:
-        connection.execute("UPDATE transactions SET prev = 'text', ts = NULL WHERE idx = 13") if False else None
         connection.execute("UPDATE transactions SET prev = 'text', batch = 'many' WHERE idx = 13")
 
     assert SCHEMA == codes(attacked.verified())

@@ -27,7 +27,7 @@ def probe(task: Task) -> list[Figure]:
     adds, rounds = sizes(quick=task.quick)
     found = stage.run(task.path / "stores.db", lambda app: _one_by_one(app, adds, rounds))
     with stage.opened(task.path / "shared.db") as shared, stage.opened(task.path / "each.db", batch_size=1) as each:
-        return found + asyncio.run(_at_once(shared, each, rounds))
+        return found + asyncio.run(at_once(shared, each, rounds, ""))
 
 
 def sizes(*, quick: bool) -> tuple[int, int]:
@@ -57,8 +57,8 @@ async def _one_by_one(app: App, adds: int, rounds: int) -> list[Figure]:
     ]
 
 
-async def _at_once(shared: App, each: App, rounds: int) -> list[Figure]:
-    """The two in turns, so that what else the machine does falls on both."""
+async def at_once(shared: App, each: App, rounds: int, where: str) -> list[Figure]:
+    """The two in turns, so that what else the machine does falls on both; `where` goes into the names."""
     texts = corpus.facts((2 * rounds + 2) * _WAVES * AT_ONCE, label="at once")
     together, apart = [], []
     for number in range(rounds + 1):
@@ -68,7 +68,7 @@ async def _at_once(shared: App, each: App, rounds: int) -> list[Figure]:
             together.clear()  # the first round opens files and fills caches
             apart.clear()
     ratios = [one / other for one, other in zip(together, apart, strict=True)]
-    name = f"{AT_ONCE} stores at once"
+    name = f"{AT_ONCE} stores at once{where}"
     return [
         figures.measured(name, "facts/s", together),
         figures.measured(f"{name}, one commit each", "facts/s", apart),

@@ -124,6 +124,7 @@ def _own_steps(options: Options) -> list[_Step]:
     served = options.facts[0]
     steps = [
         _Step(name="storing", probe="stores"),
+        _Step(name="storing on a slow disk", probe="slow disk"),
         _Step(name="storing from several processes", probe="processes"),
         _Step(name="cortex --version", probe="version"),
     ]

@@ -24,6 +24,7 @@ from cortex.errors import CortexError
 _PROBES = MappingProxyType(
     {
         "stores": ("cortex.bench.stores", "probe"),
+        "slow disk": ("cortex.bench.slow_disk", "probe"),
         "fill": ("cortex.bench.searches", "fill"),
         "searches": ("cortex.bench.searches", "probe"),
         "integrity": ("cortex.bench.integrity", "probe"),

@@ -57,6 +57,9 @@ def check(
     if remembered is not None:
         _expect_remembered(remembered, count, walk, findings)
     _walk(tx, state, walk, findings, progress)
+    if count != walk.size:
+        told = f"{count} entries are held, {walk.size} of them have a place in the log"
+        findings.add("GAP", told, origin=state.origin)
     _check_first(tx, state, findings)
     _check_state(tx, state, walk, findings)
     root = merkle.range_root(walk.range, walk.size)

@@ -126,6 +126,20 @@ def _check_order(tx: Tx, states: list[chain.State], checked: list[LogChecked], f
             )
 
 
+    for (number,) in tx.execute(_STRAY_LOGS):
+        findings.add("ORIGIN", f"there are entries of log {number}, and no such log")
+
+
+# Which logs the entries name, found by seeking; a scan would read every entry.
+_STRAY_LOGS = """
+WITH RECURSIVE named (log) AS (
+    SELECT min(log) FROM transactions
+    UNION ALL SELECT (SELECT min(t.log) FROM transactions AS t WHERE t.log > named.log) FROM named WHERE log IS NOT NULL
+)
+SELECT log FROM named WHERE log IS NOT NULL AND log NOT IN (SELECT id FROM ledger_log) LIMIT 10
+"""
+
+
 async def verify_in_worker(task: VerificationTask, progress: Progress) -> Verification:
     """The same in a process of its own, so that this one keeps answering. Cancelling ends the process."""
     process = await asyncio.create_subprocess_exec(
