@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-from opened import Clock, Memory
 
 from cortex import canonical, limits
 from cortex.ledger import chain, checkpoint, merkle
@@ -19,6 +18,7 @@ from cortex.ops.ledger import ExportLedger, MakeCheckpoint, VerifyLedger
 from cortex.ops.projects import RenameProject
 from cortex.ops.transfer import ImportFiles
 from cortex.verify import Report, verify_path
+from opened import Clock, Memory
 
 # How far an attacker goes after an edit: nothing; the hash of the row; everything that needs no key (the rest of the
 # chain, the tree and its state); also every checkpoint, signed with a key of the attacker's own, or with the log's.
@@ -150,7 +150,9 @@ class Attacked:
         origin = bytes.fromhex(canonical.origin_link(self.value("SELECT origin FROM ledger_log")))
         before = self.value("SELECT hash FROM transactions WHERE idx < ? ORDER BY idx DESC LIMIT 1", (since,)) or origin
         with self.unlocked() as connection:
-            for (idx,) in connection.execute("SELECT idx FROM transactions WHERE idx >= ? ORDER BY idx", (since,)).fetchall():
+            for (idx,) in connection.execute(
+                "SELECT idx FROM transactions WHERE idx >= ? ORDER BY idx", (since,)
+            ).fetchall():
                 connection.execute("UPDATE transactions SET prev = ? WHERE idx = ?", (before, idx))
                 before = self.hashed(idx)
                 connection.execute("UPDATE transactions SET hash = ? WHERE idx = ?", (before, idx))

@@ -78,7 +78,9 @@ def test_an_edited_entry_is_found(built: Path, tmp_path: Path, edit: Edit, level
     assert (not codes(told), bool(codes(told))) == (told.ok, bool(told.exit_code))
 
 
-def test_who_owns_file_and_key_and_meets_no_memory_is_not_found_and_nothing_is_claimed(built: Path, tmp_path: Path) -> None:
+def test_who_owns_file_and_key_and_meets_no_memory_is_not_found_and_nothing_is_claimed(
+    built: Path, tmp_path: Path
+) -> None:
     attacked = Attacked.copy(built, tmp_path)
     # A fact that was never stored takes the place of one that was, with its text and its entry.
     attacked.sql.execute("UPDATE revision SET actor = 'mallory' WHERE idx = 13")
@@ -104,8 +106,7 @@ class Removal(NamedTuple):
 
 
 RENUMBER = [
-    "UPDATE transactions SET idx = idx - 1, batch = batch - (batch > {0}) WHERE idx = {1}".format(13, idx)
-    for idx in range(14, 286)
+    f"UPDATE transactions SET idx = idx - 1, batch = batch - (batch > {13}) WHERE idx = {idx}" for idx in range(14, 286)
 ]
 REMOVALS = [
     Removal(
@@ -161,9 +162,7 @@ REMOVED_LEVELS = ("edit", "relinked", "forged", "resigned")
 @pytest.mark.parametrize("remembered", [False, True], ids=["no memory", "memory"])
 @pytest.mark.parametrize("level", REMOVED_LEVELS)
 @pytest.mark.parametrize("removal", REMOVALS, ids=lambda removal: removal.name)
-def test_a_removed_entry_is_found(
-    built: Path, tmp_path: Path, removal: Removal, level: str, remembered: bool
-) -> None:
+def test_a_removed_entry_is_found(built: Path, tmp_path: Path, removal: Removal, level: str, remembered: bool) -> None:
     attacked = Attacked.copy(built, tmp_path, remembered=remembered)
     saved = attacked.saved_checkpoint() if remembered else None
 
@@ -208,7 +207,9 @@ def test_an_overwritten_hash_or_link_is_found(built: Path, tmp_path: Path, sql: 
     assert expected == codes(attacked.verified())
 
 
-def test_a_forged_entry_at_the_end_is_found_by_the_state_and_with_the_key_by_memory_alone(built: Path, tmp_path: Path) -> None:
+def test_a_forged_entry_at_the_end_is_found_by_the_state_and_with_the_key_by_memory_alone(
+    built: Path, tmp_path: Path
+) -> None:
     attacked = Attacked.copy(built, tmp_path, remembered=True)
     attacked.edit(
         "INSERT INTO transactions SELECT log, 286, v, kind, subject, project, 'forged', parent, digest, actor, ts, 286, 1,"

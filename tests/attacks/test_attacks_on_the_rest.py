@@ -31,11 +31,11 @@ LEDGER_ROWS = {
     "signatures stripped": (
         "UPDATE ledger_checkpoint SET note = substr(note, 1, instr(note, '— ') - 1) WHERE tree_size = 14", SIG, SIG),
     "a note that says another size": (
-        "UPDATE ledger_checkpoint SET note = replace(note, char(10) || '14' || char(10), char(10) || '13' || char(10))"
-        " WHERE tree_size = 14", SIG, SIG),
+        ("UPDATE ledger_checkpoint SET note = replace(note, char(10) || '14' || char(10), char(10) || '13' || char(10))"
+        " WHERE tree_size = 14"), SIG, SIG),
     "one note under another's row": (
-        "UPDATE ledger_checkpoint SET note = (SELECT note FROM ledger_checkpoint WHERE tree_size = 2)"
-        " WHERE tree_size = 14", SIG, SEQ),
+        ("UPDATE ledger_checkpoint SET note = (SELECT note FROM ledger_checkpoint WHERE tree_size = 2)"
+        " WHERE tree_size = 14"), SIG, SEQ),
     "checkpoints numbered anew": ("UPDATE ledger_checkpoint SET seq = seq + 10", SEQ, set()),
     "a stored node": ("UPDATE ledger_node SET hash = zeroblob(32)", NODE, set()),
     "stored nodes deleted": ("DELETE FROM ledger_node", NODE, set()),
@@ -207,8 +207,8 @@ FACTS = {
         "retired_at": "'2026-03-02T09:02:00.000000Z'",
     }.items()},
     "an end that ended another": (
-        "UPDATE revision SET retired_at = '2026-03-02T09:01:00.000000Z', retired_log = 1, retired_idx = 7"
-        " WHERE idx = 13", CHANGED),
+        ("UPDATE revision SET retired_at = '2026-03-02T09:01:00.000000Z', retired_log = 1, retired_idx = 7"
+        " WHERE idx = 13"), CHANGED),
     "its place in the log": ("UPDATE revision SET idx = 9999 WHERE idx = 13", CHANGED | MISSING),
     "a revised one, believed again": ("UPDATE revision SET retired_at = NULL WHERE idx = 1", CHANGED),
     "a revised one, without its end": (
@@ -227,22 +227,22 @@ FACTS = {
         "UPDATE fact SET tail = reverse_of WHERE id = (SELECT fact_id FROM revision WHERE idx = 13)"
         .replace("reverse_of", "'00000000' || substr(tail, 9)"), CHANGED),
     "a fact marked as erased": (
-        "UPDATE fact SET erased_at = '2026-03-02T09:02:00.000000Z'"
-        " WHERE id = (SELECT fact_id FROM revision WHERE idx = 13)", MISSING),
+        ("UPDATE fact SET erased_at = '2026-03-02T09:02:00.000000Z'"
+        " WHERE id = (SELECT fact_id FROM revision WHERE idx = 13)"), MISSING),
     "an erased fact marked as held": ("UPDATE fact SET erased_at = NULL WHERE erased_at IS NOT NULL", CHANGED),
     "an erased fact put back": (
-        "INSERT INTO revision SELECT 9999, (SELECT id FROM fact WHERE erased_at IS NOT NULL), project_id, number, 'r',"
+        ("INSERT INTO revision SELECT 9999, (SELECT id FROM fact WHERE erased_at IS NOT NULL), project_id, number, 'r',"
         " parent, content, type, tags, key, source, meta, confidence, valid_from, valid_until, thread, seq, actor,"
         " recorded_at, retired_at, salt, log, 5, retired_log, retired_idx, fingerprint, grams"
-        " FROM revision WHERE idx = 4", CHANGED),
+        " FROM revision WHERE idx = 4"), CHANGED),
     "a fact that nobody recorded": (
-        "INSERT INTO revision SELECT 9999, fact_id, project_id, 99, 'r', parent, 'forged', type, tags, key, source, meta,"
+        ("INSERT INTO revision SELECT 9999, fact_id, project_id, 99, 'r', parent, 'forged', type, tags, key, source, meta,"
         " confidence, valid_from, valid_until, thread, seq, actor, recorded_at, retired_at, salt, log, 9999, retired_log,"
-        " retired_idx, fingerprint, grams FROM revision WHERE idx = 13", CHANGED),
+        " retired_idx, fingerprint, grams FROM revision WHERE idx = 13"), CHANGED),
     "a second revision under one entry": (
-        "INSERT INTO revision SELECT 9999, fact_id, project_id, 99, 'r', parent, 'forged', type, tags, key, source, meta,"
+        ("INSERT INTO revision SELECT 9999, fact_id, project_id, 99, 'r', parent, 'forged', type, tags, key, source, meta,"
         " confidence, valid_from, valid_until, thread, seq, actor, recorded_at, retired_at, salt, log, idx, retired_log,"
-        " retired_idx, fingerprint, grams FROM revision WHERE idx = 13", CHANGED),
+        " retired_idx, fingerprint, grams FROM revision WHERE idx = 13"), CHANGED),
     "a project renamed without an entry": ("UPDATE project SET name = 'elsewhere' WHERE name = 'renamed'", CHANGED),
     "a renamed project named back": ("UPDATE project SET name = 'second' WHERE name = 'renamed'", CHANGED),
     "two projects that swap names": (
@@ -320,7 +320,9 @@ def test_triggers_hidden_by_way_of_the_schema_table_are_missed(built: Path, tmp_
     attacked.sql.execute("PRAGMA writable_schema = RESET")
     attacked.sql.execute("UPDATE transactions SET actor = 'mallory' WHERE idx = 13")
 
-    assert SCHEMA | {"LEAF_HASH", "TREE_NODE", "TREE_STATE", "HISTORY_REWRITTEN"} | CHANGED == codes(attacked.verified())
+    assert SCHEMA | {"LEAF_HASH", "TREE_NODE", "TREE_STATE", "HISTORY_REWRITTEN"} | CHANGED == codes(
+        attacked.verified()
+    )
 
 
 # Proofs
@@ -334,8 +336,15 @@ def test_a_proof_holds_for_its_text_alone(built: Path, tmp_path: Path) -> None:
     assert set() == codes(attacked.checked(proof))
     told = json.loads(proof.read_text())
 
-    for field, value in (("content", "something else"), ("source", "s"), ("valid_until", "2030-01-01T00:00:00.000000Z")):
-        forged = {**told, "disclosure": {**told["disclosure"], "fields": {**told["disclosure"]["fields"], field: value}}}
+    for field, value in (
+        ("content", "something else"),
+        ("source", "s"),
+        ("valid_until", "2030-01-01T00:00:00.000000Z"),
+    ):
+        forged = {
+            **told,
+            "disclosure": {**told["disclosure"], "fields": {**told["disclosure"]["fields"], field: value}},
+        }
         proof.write_text(json.dumps(forged))
         assert CHANGED == codes(attacked.checked(proof))
     proof.write_text(json.dumps({**told, "leaf": told["leaf"].replace("tester", "fester")}))

@@ -10,15 +10,15 @@ import pytest
 from attack_kit import Attacked, codes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opened import Clock, Memory
 
 from cortex import limits
 from cortex.ledger.findings import Verification
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFacts
-from cortex.ops.ledger import ExportLedger, MakeCheckpoint, ProveFact, VerifyLedger
+from cortex.ops.ledger import ExportLedger, MakeCheckpoint, VerifyLedger
 from cortex.ops.node import Backup, ReadStatus
 from cortex.ops.projects import RenameProject
 from cortex.verify import verify_path
+from opened import Clock, Memory
 
 Opening = Callable[..., Memory]
 
@@ -84,7 +84,9 @@ def test_every_kind_of_change_leaves_a_clean_ledger(built: Path, tmp_path: Path)
 
 
 CHANGES = st.lists(
-    st.tuples(st.sampled_from(["store", "batch", "revise", "retract", "forget", "rename", "seal", "back"]), st.integers(0, 20)),
+    st.tuples(
+        st.sampled_from(["store", "batch", "revise", "retract", "forget", "rename", "seal", "back"]), st.integers(0, 20)
+    ),
     max_size=25,
 )
 

@@ -262,7 +262,12 @@ def test_many_others_do_not_hide_the_few_in_the_project(memory: Memory) -> None:
 
 @pytest.mark.parametrize(
     "narrow",
-    [{"types": ["decision"]}, {"tags": ["wanted"]}, {"as_of": "2020-06-01T00:00:00Z"}, {"types": ["decision"], "tags": ["wanted"]}],
+    [
+        {"types": ["decision"]},
+        {"tags": ["wanted"]},
+        {"as_of": "2020-06-01T00:00:00Z"},
+        {"types": ["decision"], "tags": ["wanted"]},
+    ],
     ids=str,
 )
 def test_filters_are_inside_the_query(memory: Memory, narrow: dict[str, Any]) -> None:

@@ -183,7 +183,11 @@ def test_a_retracted_fact_keeps_its_history_and_cannot_be_changed(memory: Memory
 
     assert memory.clock() == retracted.retired_at == memory.call(ShowFact(id=fact.id)).retired_at
     assert ["one"] == [revision.content for revision in memory.call(ReadHistory(id=fact.id)).revisions]
-    for request in (ReviseFact(id=fact.id, content="two"), RetractFact(id=fact.id), ReviseFact(id=fact.id, content="one")):
+    for request in (
+        ReviseFact(id=fact.id, content="two"),
+        RetractFact(id=fact.id),
+        ReviseFact(id=fact.id, content="one"),
+    ):
         with pytest.raises(Conflict, match="retracted"):
             memory.call(request)
 
@@ -220,7 +224,9 @@ def test_a_bad_interval_is_refused_also_against_what_stays(memory: Memory) -> No
 
 # Any text: surrogates cannot be stored, and what is mere space is no content.
 CONTENT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200).filter(str.strip)
-NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Cn", "Co", "Zs"]), min_size=1, max_size=30)
+NAMES = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Cn", "Co", "Zs"]), min_size=1, max_size=30
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),

@@ -64,7 +64,9 @@ def test_no_word_is_special_in_content(memory: Memory, word: str) -> None:
     assert word == memory.call(ShowFact(id=fact.id)).content
 
 
-@pytest.mark.parametrize("content", ["a\x00b", "\x00", "\x1b[31mred\x1b[0m", "a\r\nb\tc", " padded ", "\x02x\x03", "\ufeffb"])
+@pytest.mark.parametrize(
+    "content", ["a\x00b", "\x00", "\x1b[31mred\x1b[0m", "a\r\nb\tc", " padded ", "\x02x\x03", "\ufeffb"]
+)
 def test_control_characters_in_content_are_kept_exactly(memory: Memory, content: str) -> None:
     if not content.strip():
         pytest.skip("mere space is no content")
@@ -86,7 +88,9 @@ def test_a_fact_is_found_by_its_whole_id_or_a_unique_part(memory: Memory) -> Non
         assert fact.id == memory.call(ShowFact(id=part)).id
 
 
-@pytest.mark.parametrize("name", ["abc", "", "   ", "zzzzzzzz", "12345g78", "../etc", "١٢٣٤٥٦٧٨", "%", "f" * 33, "----", LONE])
+@pytest.mark.parametrize(
+    "name", ["abc", "", "   ", "zzzzzzzz", "12345g78", "../etc", "١٢٣٤٥٦٧٨", "%", "f" * 33, "----", LONE]
+)
 def test_what_cannot_be_an_id_is_refused_as_invalid(memory: Memory, name: str) -> None:
     memory.store("one")
 
@@ -322,7 +326,9 @@ def test_a_batch_is_bounded_in_bytes(memory: Memory) -> None:
     ],
     ids=lambda given: str(given)[:16],
 )
-def test_each_size_is_taken_up_to_its_limit_and_refused_beyond(memory: Memory, field: str, most: Any, over: Any) -> None:
+def test_each_size_is_taken_up_to_its_limit_and_refused_beyond(
+    memory: Memory, field: str, most: Any, over: Any
+) -> None:
     fact = memory.call(StoreFact(**{"content": "x", field: most}))
 
     assert most == getattr(memory.call(ShowFact(id=fact.id)), field)
@@ -353,7 +359,9 @@ def test_meta_may_be_nested_up_to_its_limit(memory: Memory) -> None:
             memory.store("y", meta=nested(depth))
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), LONE, {LONE: 1}, [[float("nan")]], object()])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), float("-inf"), LONE, {LONE: 1}, [[float("nan")]], object()]
+)
 def test_meta_that_is_not_json_is_refused(memory: Memory, value: Any) -> None:
     with pytest.raises(Invalid):
         memory.store("x", meta={"a": value})

@@ -81,7 +81,9 @@ def test_what_is_told_later_of_an_earlier_time_ends_where_the_next_begins(memory
     assert ["from January"] == seen(memory, as_of="2026-02-28T23:59:59.999999Z")
     assert ["from March"] == seen(memory, as_of="2026-03-01T00:00:00Z")
     march = "2026-03-01T00:00:00.000000Z"
-    assert [("from January", "2026-01-01T00:00:00.000000Z", march), ("from March", march, None)] == spans(memory, newer.id)
+    assert [("from January", "2026-01-01T00:00:00.000000Z", march), ("from March", march, None)] == spans(
+        memory, newer.id
+    )
 
 
 def test_the_same_key_in_another_project_is_another_slot(memory: Memory) -> None:
@@ -168,7 +170,9 @@ def test_nothing_was_believed_before_it_was_recorded_or_after_it_was_retracted(m
     memory.call(RetractFact(id=fact.id))
 
     assert [] == seen(memory, known_at=START, every=True)
-    assert ["x marks the spot"] == seen(memory, known_at=recorded, every=True) == found(memory, "spot", known_at=recorded)
+    assert (
+        ["x marks the spot"] == seen(memory, known_at=recorded, every=True) == found(memory, "spot", known_at=recorded)
+    )
     assert [] == seen(memory, known_at=retracted, every=True) == found(memory, "spot", known_at=retracted)
     with pytest.raises(NotFound):
         memory.call(ShowFact(id=fact.id, known_at=START))
@@ -277,7 +281,13 @@ def test_a_naive_time_is_refused_everywhere(memory: Memory, when: Any) -> None:
 
 BAD = ["", "now", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T24:00:01Z", "2026-01-01T25:00:00Z"]
 BAD += ["2016-12-31T23:59:60Z", "0000-01-01T00:00:00Z", "10000-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00"]
-BAD += ["9999-12-31T23:59:59-01:00", "2026-01-01T00:00:00+25:00", "٢٠٢٦-01-01T00:00:00Z", "2026-01-01T00:00:00Z\x00", "1"]
+BAD += [
+    "9999-12-31T23:59:59-01:00",
+    "2026-01-01T00:00:00+25:00",
+    "٢٠٢٦-01-01T00:00:00Z",
+    "2026-01-01T00:00:00Z\x00",
+    "1",
+]
 
 
 @pytest.mark.parametrize("when", [*BAD, 1_767_225_600, 1.5, True], ids=ascii)

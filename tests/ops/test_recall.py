@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from opened import Clock, Memory
 
 from cortex import limits, tokens
 from cortex.errors import CortexError, Invalid, TooLarge
 from cortex.memory.recall import Briefing
 from cortex.ops.facts import NewFact, RetractFact, StoreFacts
 from cortex.ops.search import Recall
+from opened import Clock, Memory
 
 # What a line of a briefing is: an origin in brackets, whose names are plain words or quoted, then quoted text.
 QUOTED = r'"(?:[^"\\]|\\["\\])*"'
@@ -57,7 +57,17 @@ def test_what_guides_comes_before_what_happened_and_the_newest_first(memory: Mem
 
     kinds = [fact.type for fact in recall(memory).facts]
 
-    assert ["preference", "preference", "decision", "error", "pattern", "task", "my-own", "knowledge", "episode"] == kinds
+    assert [
+        "preference",
+        "preference",
+        "decision",
+        "error",
+        "pattern",
+        "task",
+        "my-own",
+        "knowledge",
+        "episode",
+    ] == kinds
     assert sorted(contents(recall(memory))[:2], reverse=True) == contents(recall(memory))[:2]
 
 
@@ -195,7 +205,9 @@ def test_a_briefing_never_exceeds_its_budget(
     folder = tmp_path_factory.mktemp("recall")
     with Memory(folder / "memory.db", folder / "home", Clock()) as memory:
         for content, kind in facts:
-            memory.store(content, type=kind, key=content[:3] if content[:3].strip() and content[:3].isprintable() else None)
+            memory.store(
+                content, type=kind, key=content[:3] if content[:3].strip() and content[:3].isprintable() else None
+            )
 
         briefing = recall(memory, max_tokens=most)
 

@@ -38,7 +38,10 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Findings:
-    """Findings as they come, up to FINDINGS_PER_CODE_MAX of a code, so that none hides another; `more` counts the rest."""
+    """Findings as they come, up to FINDINGS_PER_CODE_MAX of each code, so that none hides another.
+
+    `more` counts the rest.
+    """
 
     def __init__(self) -> None:
         self.list: list[Finding] = []

@@ -125,7 +125,6 @@ def _check_order(tx: Tx, states: list[chain.State], checked: list[LogChecked], f
                 "HISTORY_REWRITTEN", f"it goes on from {named}, which is not here", origin=state.origin, entry=0
             )
 
-
     for (number,) in tx.execute(_STRAY_LOGS):
         findings.add("ORIGIN", f"there are entries of log {number}, and no such log")
 
