@@ -9,7 +9,7 @@ from msgspec import Struct
 from cortex import limits, times
 from cortex.app import App, open_app
 from cortex.db import backup, migrate
-from cortex.db.connect import connect, create_file
+from cortex.db.connect import connect, create_file, use_log
 from cortex.db.faults import translate
 from cortex.errors import Conflict, Corrupt, Invalid
 from cortex.ledger import chain, memory, sealing
@@ -99,7 +99,7 @@ def _replace(settings: Settings, origin: apsw.Connection) -> str | None:
         kept = _set_aside(settings, stamp)
     target = connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)
     try:
-        target.execute("PRAGMA journal_mode = WAL").fetchall()
+        use_log(target, settings.busy_timeout_ms)
         backup.overwrite(target, origin)
     finally:
         target.close()

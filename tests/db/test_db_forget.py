@@ -63,7 +63,6 @@ def test_text_key_tags_source_and_meta_of_a_forgotten_fact_are_gone_at_every_len
     assert verified(path).ok
 
 
-@pytest.mark.xfail(strict=True, reason="FTS5 leaves rows with words in revision_fts_idx for pages that it deleted")
 def test_no_word_of_long_forgotten_facts_stays_among_those_that_lead_to_the_indexs_pages(path: Path) -> None:
     chance = random.Random(1)
     with memory(path) as app:

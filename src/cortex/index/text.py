@@ -87,6 +87,17 @@ def remove(tx: Tx, revision_id: int) -> None:
     )
 
 
+def sweep(tx: Tx) -> None:
+    """Delete words that FTS5 leaves behind: the first word of each page of its index stays when the page goes.
+
+    Only once what was removed is committed: before, FTS5 has not written the removal to its tables.
+    """
+    tx.execute(
+        "DELETE FROM revision_fts_idx WHERE NOT EXISTS"
+        " (SELECT 1 FROM revision_fts_data WHERE id = (segid << 37) + (pgno >> 1))"
+    )
+
+
 def rebuild(tx: Tx) -> None:
     """Make the index anew from the facts."""
     tx.execute("INSERT INTO revision_fts (revision_fts) VALUES ('rebuild')")

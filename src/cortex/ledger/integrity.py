@@ -49,15 +49,19 @@ def check(
     `own_vkey` is the key this machine holds for the log, None when it holds none. Returns what was checked, and what is
     to be remembered if nothing was found.
     """
-    count = integer(tx, "SELECT count(*) FROM transactions WHERE log = ?", (state.id,))
-    walk = _begin(state, remembered if incremental and remembered and remembered.size <= count else None)
+    # The index of the last entry is found at once; entries are only counted where all of them are read anyway.
+    count = integer(tx, "SELECT coalesce(max(idx), -1) + 1 FROM transactions WHERE log = ?", (state.id,))
+    resume = remembered if incremental and remembered is not None and remembered.size <= count else None
+    if resume is None:
+        count = integer(tx, "SELECT count(*) FROM transactions WHERE log = ?", (state.id,))
+    walk = _begin(state, resume)
     start = walk.size
     vkey = own_vkey or state.vkey
     signed = _check_checkpoints(tx, state, vkey, count, walk, findings)
     if remembered is not None:
         _expect_remembered(remembered, count, walk, findings)
     _walk(tx, state, walk, findings, progress)
-    if count != walk.size:
+    if resume is None and count != walk.size:
         told = f"{count} entries are held, {walk.size} of them have a place in the log"
         findings.add("GAP", told, origin=state.origin)
     _check_first(tx, state, findings)
@@ -105,10 +109,13 @@ def _expect_remembered(remembered: Remembered, count: int, walk: _Walk, findings
 
 
 def _check_checkpoints(tx: Tx, state: State, vkey: str, count: int, walk: _Walk, findings: Findings) -> int:
+    """Those of more entries than the walk begins with. Returns how many there are in all."""
+    before = _covered(tx, state, walk.size)
     rows: Iterable[Any] = tx.execute(
-        "SELECT seq, tree_size, tree_root, note FROM ledger_checkpoint WHERE log = ? ORDER BY seq", (state.id,)
+        "SELECT seq, tree_size, tree_root, note FROM ledger_checkpoint WHERE log = ? AND seq > ? ORDER BY seq",
+        (state.id, before[0]),
     )
-    seen = last_size = 0
+    seen, last_size = before
     for seq, size, root, note in rows:
         seen += 1
         if seq != seen or size <= last_size:
@@ -131,6 +138,15 @@ def _check_checkpoints(tx: Tx, state: State, vkey: str, count: int, walk: _Walk,
         found = f"{seen} checkpoints up to {last_size} entries, of {state.checkpoints} up to {state.sealed_size}"
         findings.add("CHECKPOINT_SEQ", f"there are {found}", origin=state.origin)
     return seen
+
+
+def _covered(tx: Tx, state: State, size: int) -> tuple[int, int]:
+    """Number and size of the last checkpoint of at most `size` entries."""
+    row = tx.execute(
+        "SELECT seq, tree_size FROM ledger_checkpoint WHERE log = ? AND tree_size <= ? ORDER BY seq DESC LIMIT 1",
+        (state.id, size),
+    ).fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
 def _walk(tx: Tx, state: State, walk: _Walk, findings: Findings, progress: Progress) -> None:

@@ -26,6 +26,8 @@ class Remembered(Struct, frozen=True, kw_only=True):
     head: str
     ts: str
     verified_at: str
+    # Up to which entry the texts were checked too; a verification without texts leaves it where it was.
+    text_size: int = 0
 
 
 class Memory(Struct, frozen=True, kw_only=True):

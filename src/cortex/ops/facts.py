@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, structs
 from cortex import limits
 from cortex.errors import CortexError, Invalid, RevisionConflict, TooLarge, Unavailable
 from cortex.ids import plain
+from cortex.index import text
 from cortex.memory import erasure, lookup
 from cortex.memory.model import Confidence, Decided, Fact, Receipt, StoredFact
 from cortex.ops import fields
@@ -235,9 +236,11 @@ async def forget(ctx: Context, request: ForgetFact) -> Receipt:
 
 async def scrub(ctx: Context) -> bool:
     """Empty the write-ahead log after erasures, and note it. False where a reader of another process held it up."""
+    waiting = await ctx.database.read(erasure.unscrubbed)
+    if waiting:
+        await ctx.database.write(text.sweep)
     if not await asyncio.to_thread(ctx.database.empty_log):
         return False
-    waiting = await ctx.database.read(erasure.unscrubbed)
     if waiting:
         at = ctx.now()
         await ctx.database.write(lambda tx: erasure.mark_scrubbed(tx, waiting, at))

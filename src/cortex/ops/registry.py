@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 from msgspec import Struct
 
 from cortex import times
+from cortex.errors import Invalid
 from cortex.ops.context import Context
 
 R = TypeVar("R", bound=Struct)
@@ -42,7 +43,10 @@ def decode_custom(kind: type, given: object) -> object:
     """How msgspec reads the types of requests that are ours. Naive times are refused (law 7)."""
     if kind is Instant:
         if isinstance(given, str | datetime):
-            return Instant(times.canonical(given))
+            try:
+                return Instant(times.canonical(given))
+            except Invalid as error:
+                raise ValueError(str(error)) from None  # msgspec adds which field it is
         raise TypeError(f"Expected `str`, got `{type(given).__name__}`")
     raise TypeError(f"{kind} has no reader")
 

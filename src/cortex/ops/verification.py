@@ -62,9 +62,10 @@ def examine(
     passes = ["schema", "integrity", "checkpoints"] if readable else ["schema"]
     revisions = erased = 0
     if text and readable:
-        since = {state.id: log.checked_from for state, log in zip(states, checked, strict=True) if incremental}
+        since = {state.id: _texts_checked(kept, state) for state in states if incremental}
         revisions, erased = textcheck.check(tx, findings, since=since, progress=progress)
         passes.append("text")
+        remember = [structs.replace(log, text_size=log.size) for log in remember]
     report = Verification(
         ok=not findings.list,
         findings=findings.list,
@@ -101,7 +102,7 @@ def _check_logs(
             progress=progress,
         )
         checked.append(log)
-        remember.append(structs.replace(after, verified_at=times.now()))
+        remember.append(structs.replace(after, verified_at=times.now(), text_size=_texts_checked(kept, state)))
     _check_order(tx, states, checked, findings)
     for before in kept.logs:
         if before.origin not in {state.origin for state in states}:
@@ -111,6 +112,12 @@ def _check_logs(
                 origin=before.origin,
             )
     return checked, remember
+
+
+def _texts_checked(kept: memory.Memory, state: chain.State) -> int:
+    """Up to which entry of a log the texts were checked before."""
+    before = kept.of(state.origin)
+    return 0 if before is None else min(before.text_size, state.size)
 
 
 def _check_order(tx: Tx, states: list[chain.State], checked: list[LogChecked], findings: Findings) -> None:
