@@ -29,6 +29,7 @@ format: environment
 
 methods: environment
 	$(BIN)/python scripts/generate_methods.py
+	$(BIN)/ruff check --quiet --select I --fix src/cortex/methods.py
 	$(BIN)/ruff format src/cortex/methods.py
 
 environment: .venv/ready
