@@ -1,7 +1,7 @@
 """Reading facts: by id or part of one, listed in pages, with history and slot."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -19,6 +19,14 @@ COLUMNS = (
     "r.fact_id, p.name, r.content, r.type, r.tags, r.key, r.source, r.meta, r.confidence, r.thread, r.seq,"
     " r.valid_from, r.valid_until, r.recorded_at, r.retired_at, r.number, r.actor"
 )
+
+
+def columns(chars: int) -> str:
+    """COLUMNS with each long text cut to its first `chars` characters, but for texts with a NUL: substr ends there."""
+    short = f"octet_length(r.content) <= {chars} OR instr(r.content, char(0))"
+    return COLUMNS.replace("r.content", f"CASE WHEN {short} THEN r.content ELSE substr(r.content, 1, {chars}) END")
+
+
 FROM = "FROM revision AS r JOIN project AS p ON p.id = r.project_id"
 
 _decode_tags = msgspec.json.Decoder(list[str]).decode
@@ -156,42 +164,55 @@ def _named(stem: str, values: Iterable[str], bindings: dict[str, Any]) -> str:
     return ", ".join(f":{name}" for name in _names(stem, values, bindings))
 
 
-def page(tx: Tx, filters: Filters, view: View, *, before: int | None, limit: int) -> list[tuple[int, Fact]]:
-    """Facts, the last changed first, with their row numbers: those below `before` when that is given."""
+def page(
+    tx: Tx, filters: Filters, view: View, *, before: int | None, limit: int
+) -> tuple[list[tuple[int, Fact]], bool]:
+    """Facts, the last changed first, with their row numbers: those below `before` when that is given.
+
+    At most `limit`, and no more once they come to PAGE_BYTES_MAX. Also says whether there are more.
+    """
     narrow, given = filters.condition()
     visible, bindings = view.condition()
     below = "" if before is None else "AND r.id < :before"
     rows = tx.execute(
         f"SELECT r.id, {COLUMNS} {FROM} WHERE {narrow} AND {visible} {below} ORDER BY r.id DESC LIMIT :limit",
-        {**given, **bindings, "before": before, "limit": limit},
+        {**given, **bindings, "before": before, "limit": limit + 1},
     )
-    return [(row[0], fact(row[1:])) for row in rows]
+    found: list[tuple[int, Fact]] = []
+    size = 0
+    for row in rows:
+        if len(found) == limit or size >= limits.PAGE_BYTES_MAX:
+            return found, True
+        found.append((row[0], fact(row[1:])))
+        size += len(found[-1][1].content)
+    return found, False
 
 
-def by_rank(tx: Tx, filters: Filters, view: View, *, ranks: Mapping[str, int], other: int, limit: int) -> list[Fact]:
-    """Facts whose type ranks up to `other`, the rank of types without one: by rank, then the last changed first."""
+def beginnings(
+    tx: Tx, filters: Filters, view: View, *, ranks: Mapping[str, int], other: int, limit: int, chars: int
+) -> list[Fact]:
+    """Facts by the rank of their type, then the last changed first, each text cut to its first `chars` characters.
+
+    `ranks` has the rank of each type that has one, `other` that of all the rest.
+    """
     narrow, given = filters.condition()
     visible, bindings = view.condition()
     kinds: dict[str, Any] = {}
     cases = " ".join(f"WHEN :{name} THEN {ranks[kinds[name]]}" for name in _names("kind", ranks, kinds))
-    lower = ", ".join(f":{name}" for name, kind in kinds.items() if ranks[kind] > other)
     rows = tx.execute(
-        f"SELECT {COLUMNS} {FROM} WHERE r.type NOT IN ({lower}) AND {narrow} AND {visible}"
+        f"SELECT {columns(chars)} {FROM} WHERE {narrow} AND {visible}"
         f" ORDER BY CASE r.type {cases} ELSE {other} END, r.id DESC LIMIT :limit",
         {**given, **bindings, **kinds, "limit": limit},
     )
     return [fact(row) for row in rows]
 
 
-def page_up(tx: Tx, filters: Filters, view: View, *, after: int, limit: int) -> list[tuple[int, Fact]]:
-    """Facts with their row numbers, the first changed first: those above `after`."""
+def every(tx: Tx, filters: Filters, view: View) -> Iterator[Fact]:
+    """All facts, the first changed first, one at a time."""
     narrow, given = filters.condition()
     visible, bindings = view.condition()
-    rows = tx.execute(
-        f"SELECT r.id, {COLUMNS} {FROM} WHERE {narrow} AND {visible} AND r.id > :after ORDER BY r.id LIMIT :limit",
-        {**given, **bindings, "after": after, "limit": limit},
-    )
-    return [(row[0], fact(row[1:])) for row in rows]
+    rows = tx.execute(f"SELECT {COLUMNS} {FROM} WHERE {narrow} AND {visible} ORDER BY r.id", {**given, **bindings})
+    return (fact(row) for row in rows)
 
 
 def neighbours(tx: Tx, of: Fact, view: View, reach: int) -> list[Fact]:

@@ -16,6 +16,9 @@ from cortex.memory.visibility import View
 _OPEN, _CLOSE = "\x02", "\x03"
 _MARKED = re.compile(f"{_OPEN}([^{_OPEN}{_CLOSE}]*){_CLOSE}")
 _SNIPPET_TOKENS = 40
+# How a word of a long text is taken for one of the query without its stem: the same beginning, another ending.
+_STEM_CHARS_MIN = 3
+_ENDING_CHARS = 3
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -44,31 +47,53 @@ def by_text(
 
     Equal scores are ordered by row, oldest first, so that the same file gives the same order.
     """
+    parsed, rows = _ranked(tx, query, filters, view, top_k, _SNIPPET, lookup.COLUMNS)
+    terms = parsed.terms if parsed else ()
+    return [_hit(number, row, terms) for number, row in enumerate(rows, 1)], parsed
+
+
+def beginnings(tx: Tx, query: str, filters: lookup.Filters, view: View, *, top_k: int, chars: int) -> list[Fact]:
+    """The same facts, each text cut to its first `chars` characters, without snippets."""
+    _, rows = _ranked(tx, query, filters, view, top_k, "NULL", lookup.columns(chars))
+    return [lookup.fact(row[3:]) for row in rows]
+
+
+# FTS5 takes time by the square of the matches in a fact to choose a snippet, so it chooses from short texts only.
+_SNIPPET = (
+    f"CASE WHEN length(r.content) <= {limits.SNIPPET_TEXT_CHARS_MAX} THEN "
+    f"snippet(revision_fts, 0, '{_OPEN}', '{_CLOSE}', '…', {_SNIPPET_TOKENS}) END"
+)
+
+
+def _ranked(
+    tx: Tx, query: str, filters: lookup.Filters, view: View, top_k: int, snippet: str, columns: str
+) -> tuple[text.Query | None, list[tuple[Any, ...]]]:
+    """The query, and its rows best first: row number, rank, snippet, then `columns`."""
     numbers = projects.numbers(tx, filters.projects)
     parsed = text.parse(query, numbers)
     if parsed is None or numbers == ():
-        return [], parsed
+        return parsed, []
     narrow, given = filters.condition()
     visible, bindings = view.condition()
     # CROSS JOIN keeps the index as the outer loop: rows come best first, and reading stops at the k-th that passes.
     rows = tx.execute(
-        f"SELECT r.id, f.rank, snippet(revision_fts, 0, '{_OPEN}', '{_CLOSE}', '…', {_SNIPPET_TOKENS}), "
-        f"{lookup.COLUMNS} "
+        f"SELECT r.id, f.rank, {snippet}, {columns} "
         "FROM revision_fts AS f CROSS JOIN revision AS r ON r.id = f.rowid JOIN project AS p ON p.id = r.project_id "
         f"WHERE f.revision_fts MATCH :match AND f.rank MATCH 'bm25({text.WEIGHTS})' AND {narrow} AND {visible} "
         "ORDER BY f.rank LIMIT :limit",
         {**given, **bindings, "match": parsed.expression, "limit": top_k},
     ).fetchall()
     rows.sort(key=_by_rank)
-    return [_hit(number, row) for number, row in enumerate(rows, 1)], parsed
+    return parsed, rows
 
 
 def _by_rank(row: tuple[Any, ...]) -> tuple[float, int]:
     return row[1], row[0]
 
 
-def _hit(place: int, row: tuple[Any, ...]) -> Hit:
-    snippet, highlights = _unmark(row[2], row[3 + 2])
+def _hit(place: int, row: tuple[Any, ...], terms: tuple[str, ...]) -> Hit:
+    content = row[3 + 2]
+    snippet, highlights = _part(content, terms) if row[2] is None else _unmark(row[2], content)
     score = round(-float(row[1]), 6)
     return Hit(
         fact=lookup.fact(row[3:]),
@@ -78,6 +103,21 @@ def _hit(place: int, row: tuple[Any, ...]) -> Hit:
         context=[],
         explain=[Explanation(list="text", rank=place, score=score)],
     )
+
+
+def _part(content: str, terms: tuple[str, ...]) -> tuple[str, list[tuple[int, int]]]:
+    """The part of a long text round the first word that begins like one of `terms`, and where such words are in it."""
+    stems = "|".join(re.escape(term[: max(_STEM_CHARS_MIN, len(term) - _ENDING_CHARS)]) for term in terms)
+    begins = re.compile(rf"(?<![^\W_])(?:{stems})[^\W_]{{0,{_ENDING_CHARS}}}", re.IGNORECASE)
+    first = begins.search(content)
+    start = max(0, first.start() - limits.SNIPPET_CHARS // 4) if first else 0
+    cut = content[start : start + limits.SNIPPET_CHARS]
+    before, after = "…" if start else "", "…" if start + len(cut) < len(content) else ""
+    shift = len(before)
+    snippet = f"{before}{cut}"[: limits.SNIPPET_CHARS - len(after)] + after
+    ends = len(snippet) - len(after)
+    found = ((match.start() + shift, match.end() + shift) for match in begins.finditer(cut))
+    return snippet, [(a, b) for a, b in found if b <= ends]
 
 
 def _unmark(marked: str, content: str) -> tuple[str, list[tuple[int, int]]]:

@@ -52,6 +52,7 @@ Types = Annotated[list[Type], Meta(description="Only these types.", max_length=l
 HasTags = Annotated[list[Tag], Meta(description="Only facts that have all of these tags.", max_length=limits.TAGS_MAX)]
 AllProjects = Annotated[bool, Meta(description="Look in every project.")]
 Limit = Annotated[int, Meta(description="How many at most.", ge=1, le=limits.PAGE_MAX)]
+FilePath = Annotated[str, Meta(min_length=1, max_length=4096)]
 Cursor = Annotated[str, Meta(description="`next` of the page before.", max_length=limits.CURSOR_CHARS_MAX)]
 
 
@@ -60,13 +61,17 @@ def project_name(ctx: Context, given: str | None) -> str:
     return projects.check_name(given) if given is not None else ctx.caller.project
 
 
+def only(ctx: Context, given: str | None, *, every: bool) -> tuple[str, ...] | None:
+    """Where a list looks: the project; None for every project."""
+    if every and given is not None:
+        raise Invalid("both project and all_projects are given", "give one of them")
+    return None if every else (project_name(ctx, given),)
+
+
 def scope(ctx: Context, given: str | None, *, every: bool) -> tuple[str, ...] | None:
     """Where a search looks: the project and what is true of the user everywhere; None for every project."""
-    if every:
-        if given is not None:
-            raise Invalid("both project and all_projects are given", "give one of them")
-        return None
-    return tuple(dict.fromkeys((project_name(ctx, given), projects.USER)))
+    names = only(ctx, given, every=every)
+    return None if names is None else tuple(dict.fromkeys((*names, projects.USER)))
 
 
 def filters(

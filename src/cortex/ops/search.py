@@ -140,13 +140,7 @@ async def brief(ctx: Context, request: Recall) -> recall.Briefing:
 
 def _chosen(tx: Tx, query: str | None, narrow: lookup.Filters, seen: View) -> list[Fact]:
     """Facts in the order in which a briefing takes them. A query that names nothing known brings nothing."""
+    most, chars = limits.RECALL_FACTS_MAX, limits.RECALL_FACT_CHARS
     if query is not None and query.strip():
-        hits, _ = search.by_text(tx, query, narrow, seen, top_k=limits.RECALL_FACTS_MAX)
-        return [hit.fact for hit in hits]
-    # Many recent facts must not hide the one preference that was stored long before.
-    guiding = lookup.by_rank(
-        tx, narrow, seen, ranks=recall.RANKS, other=recall.RANK_OTHER, limit=limits.RECALL_FACTS_MAX
-    )
-    recent = [fact for _, fact in lookup.page(tx, narrow, seen, before=None, limit=limits.PAGE_MAX)]
-    facts = {fact.id: fact for fact in [*guiding, *recent]}
-    return sorted(facts.values(), key=recall.importance)
+        return search.beginnings(tx, query, narrow, seen, top_k=most, chars=chars)
+    return lookup.beginnings(tx, narrow, seen, ranks=recall.RANKS, other=recall.RANK_OTHER, limit=most, chars=chars)

@@ -22,11 +22,6 @@ from cortex.ops.context import Context
 from cortex.ops.facts import NewFact, decide
 from cortex.ops.registry import Cli, Request, operation
 
-_EXPORT_CHUNK = 1_000
-_BATCH_BYTES = limits.BATCH_BYTES_MAX // 4
-
-FilePath = Annotated[str, Meta(min_length=1, max_length=4096)]
-
 
 class Skipped(Struct, frozen=True, kw_only=True):
     """An entry that was left out, where it stands in the file, and why."""
@@ -66,7 +61,10 @@ class ImportReport(Struct, frozen=True, kw_only=True):
 class ImportFiles(Request[ImportReport], frozen=True, kw_only=True):
     """Import files."""
 
-    paths: Annotated[list[FilePath], Meta(description="Files to import.", min_length=1, max_length=1_000)]
+    paths: Annotated[
+        list[fields.FilePath],
+        Meta(description="Files to import.", min_length=1, max_length=limits.IMPORT_FILES_MAX),
+    ]
     format: (
         Annotated[str, Meta(description=f"One of {', '.join(importers.FORMATS)}; found out unless given.")] | None
     ) = None
@@ -153,7 +151,7 @@ async def _steps(
                     skips.append(fact)
             else:
                 new.append(fact)
-        finished = len(batch) < limits.IMPORT_BATCH_FACTS and _size(batch) < _BATCH_BYTES
+        finished = len(batch) < limits.IMPORT_BATCH_FACTS and _size(batch) < limits.IMPORT_BATCH_BYTES
         run = structs.replace(run, position=run.position + len(batch), finished=finished)
         run = await ctx.journal.commit(ImportAdvanced(actor=ctx.caller.actor, at=now, run=run, facts=tuple(new)))
         yield run
@@ -164,7 +162,7 @@ async def _steps(
 def _take(entries: Iterator[importers.Item | importers.Skip]) -> list[importers.Item | importers.Skip]:
     batch: list[importers.Item | importers.Skip] = []
     size = 0
-    while len(batch) < limits.IMPORT_BATCH_FACTS and size < _BATCH_BYTES:
+    while len(batch) < limits.IMPORT_BATCH_FACTS and size < limits.IMPORT_BATCH_BYTES:
         entry = next(entries, None)
         if entry is None:
             break
@@ -238,7 +236,7 @@ class ExportReport(Struct, frozen=True, kw_only=True):
 class ExportFacts(Request[ExportReport], frozen=True, kw_only=True):
     """Export facts as JSON lines."""
 
-    output: Annotated[FilePath, Meta(description="File to make; standard output unless given.")] | None = None
+    output: Annotated[fields.FilePath, Meta(description="File to make; standard output unless given.")] | None = None
     project: fields.Project | None = None
     all_projects: fields.AllProjects = False
     types: fields.Types = []
@@ -257,10 +255,7 @@ async def export_facts(ctx: Context, request: ExportFacts) -> ExportReport:
 
     Everything that is believed, past and future facts too, one object a line: what `import` reads back.
     """
-    if request.all_projects and request.project is not None:
-        raise Invalid("both project and all_projects are given", "give one of them")
-    names = None if request.all_projects else (fields.project_name(ctx, request.project),)
-    narrow = fields.filters(names, request.types, request.tags)
+    narrow = fields.filters(fields.only(ctx, request.project, every=request.all_projects), request.types, request.tags)
     emit = ctx.emit
     if request.output is not None:
         target = Path(request.output)
@@ -272,7 +267,7 @@ async def export_facts(ctx: Context, request: ExportFacts) -> ExportReport:
     def stream(tx: Tx) -> int:
         written = 0
         emit(b"")  # an empty memory is a stream too
-        for fact in _facts(tx, narrow):
+        for fact in lookup.every(tx, narrow, View(None)):
             emit(_line(fact))
             written += 1
         return written
@@ -284,19 +279,12 @@ async def export_facts(ctx: Context, request: ExportFacts) -> ExportReport:
 def _write_file(tx: Tx, narrow: lookup.Filters, target: Path, ctx: Context) -> int:
     count = 0
     with files.new_file(target) as file:
-        for fact in _facts(tx, narrow):
+        for fact in lookup.every(tx, narrow, View(None)):
             file.write(_line(fact))
             count += 1
-            if count % _EXPORT_CHUNK == 0:
+            if count % limits.EXPORT_PROGRESS_FACTS == 0:
                 ctx.progress(count, 0, target.name)
     return count
-
-
-def _facts(tx: Tx, narrow: lookup.Filters) -> Iterator[Fact]:
-    after = 0
-    while page := lookup.page_up(tx, narrow, View(None), after=after, limit=_EXPORT_CHUNK):
-        yield from (fact for _, fact in page)
-        after = page[-1][0]
 
 
 def _line(fact: Fact) -> bytes:

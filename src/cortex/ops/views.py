@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from typing import Annotated
 
 import msgspec
@@ -149,6 +150,7 @@ class _Place(Struct, frozen=True, array_like=True):
     known_at: str | None
     log: _Row
     size: _Row
+    asked: str
 
 
 @operation(
@@ -161,32 +163,45 @@ class _Place(Struct, frozen=True, array_like=True):
 )
 async def list_facts(ctx: Context, request: ListFacts) -> FactPage:
     """List facts, the last changed first. Pages go on at what was believed when the first one was read."""
-    names = None if request.all_projects and request.project is None else (fields.project_name(ctx, request.project),)
-    if request.all_projects and request.project is not None:
-        raise Invalid("both project and all_projects are given", "give one of them")
+    names = fields.only(ctx, request.project, every=request.all_projects)
     narrow = fields.filters(names, request.types, request.tags, request.key, request.thread)
     place = _place(request.cursor)
+    asked, now = _asked(request, names), ctx.now()
+    if place is not None:
+        _check_continues(place, request, asked)
 
     def read(tx: Tx) -> FactPage:
-        at = place or _first(tx, request, ctx.now())
+        at = place or _first(tx, request, now, asked)
         seen = View(
             as_of=None if request.every else at.as_of, known_at=at.known_at, before=(at.log, at.size) if place else None
         )
-        rows = lookup.page(tx, narrow, seen, before=place.before if place else None, limit=request.limit + 1)
-        shown = rows[: request.limit]
-        more = len(rows) > request.limit
+        shown, more = lookup.page(tx, narrow, seen, before=place.before if place else None, limit=request.limit)
         cursor = _cursor(structs.replace(at, before=shown[-1][0])) if more else None
         return FactPage(facts=[fact for _, fact in shown], next=cursor)
 
     return await ctx.database.read(read)
 
 
-def _first(tx: Tx, request: ListFacts, now: str) -> _Place:
+def _asked(request: ListFacts, names: tuple[str, ...] | None) -> str:
+    """What a list was asked for, in a few characters: a cursor goes with that alone."""
+    plain = structs.asdict(structs.replace(request, cursor=None, limit=1, as_of=None, known_at=None))
+    plain["projects"] = names
+    return hashlib.blake2b(repr(plain).encode(), digest_size=9).hexdigest()
+
+
+def _check_continues(place: _Place, request: ListFacts, asked: str) -> None:
+    """Raise Invalid where something beside a cursor says other than the page it comes from."""
+    times = ((request.as_of, place.as_of), (request.known_at, place.known_at))
+    if place.asked != asked or any(given is not None and str(given) != kept for given, kept in times):
+        raise Invalid("the cursor belongs to another list", "give the same filters and times as for the page before")
+
+
+def _first(tx: Tx, request: ListFacts, now: str, asked: str) -> _Place:
     """The point of view of a first page, which the following ones keep."""
     head = chain.active(tx)
     log, size = (head.id, head.size) if head else (0, 0)
     as_of = str(request.as_of or present(tx, now))
-    return _Place(0, as_of, None if request.known_at is None else str(request.known_at), log, size)
+    return _Place(0, as_of, None if request.known_at is None else str(request.known_at), log, size, asked)
 
 
 def _cursor(place: _Place) -> str:
