@@ -13,9 +13,9 @@ from msgspec import Struct
 from cortex import settings, times
 from cortex.app import App, open_app, with_caller
 from cortex.memory.model import StoredFact
-from cortex.ops.context import Progress, silent
 from cortex.ops.facts import StoreFact
 from cortex.ops.registry import Request
+from cortex.progress import Progress, silent
 
 R = TypeVar("R", bound=Struct)
 

@@ -14,7 +14,7 @@ import cortex
 from cortex import maintenance, settings
 from cortex.db import migrate
 from cortex.db.database import Database
-from cortex.ops.context import silent
+from cortex.progress import silent
 from cortex.settings import Settings
 
 

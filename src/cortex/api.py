@@ -14,8 +14,8 @@ from cortex import settings as settings_module
 from cortex.app import App, open_app
 from cortex.errors import Invalid
 from cortex.methods import Methods
-from cortex.ops.context import Progress, silent
 from cortex.ops.registry import Request
+from cortex.progress import Progress, silent
 
 R = TypeVar("R", bound=Struct)
 

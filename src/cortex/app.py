@@ -13,10 +13,11 @@ from cortex.db.database import Database
 from cortex.errors import Invalid
 from cortex.ledger.keys import NodeKey
 from cortex.ops.catalog import BY_REQUEST
-from cortex.ops.context import Caller, Context, Progress, silent
+from cortex.ops.context import Caller, Context
 from cortex.ops.invoke import invoke
 from cortex.ops.journal import LocalJournal
 from cortex.ops.registry import Request
+from cortex.progress import Progress, silent
 from cortex.settings import Settings
 
 R = TypeVar("R", bound=Struct)

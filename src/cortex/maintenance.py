@@ -16,7 +16,7 @@ from cortex.ledger import chain, memory, sealing
 from cortex.ledger.findings import Verification
 from cortex.ledger.keys import NodeKey
 from cortex.ops import verification
-from cortex.ops.context import Progress
+from cortex.progress import Progress
 from cortex.settings import Settings
 
 

@@ -16,7 +16,7 @@ from cortex.bench.figures import Benchmark, Figure, Peer
 from cortex.bench.probing import measure
 from cortex.bench.task import Task
 from cortex.errors import Invalid, Unavailable
-from cortex.ops.context import Progress, silent
+from cortex.progress import Progress, silent
 
 SUITES = ("memory",)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cortex.cli import terminal
-from cortex.ops.context import Progress, silent
+from cortex.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

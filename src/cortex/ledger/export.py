@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -14,9 +14,9 @@ from cortex import files, limits
 from cortex.db.connect import Tx
 from cortex.errors import Invalid, Unavailable
 from cortex.ledger import chain
+from cortex.progress import Progress
 
 Format = Literal["directory", "zip", "json", "csv"]
-Progress = Callable[[int, int, str], None]
 
 _README = """This is a Cortex ledger: the entries of one log, and its signed checkpoints.
 

@@ -3,7 +3,7 @@
 Bytes are encoded anew from the columns; links are compared with stored hashes, so that one edited entry is one finding.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,7 @@ from cortex.ledger import chain, checkpoint, merkle
 from cortex.ledger.chain import State
 from cortex.ledger.findings import Findings, LogChecked
 from cortex.ledger.memory import Remembered
-
-Progress = Callable[[int, int, str], None]
+from cortex.progress import Progress
 
 
 @dataclass

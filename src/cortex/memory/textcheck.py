@@ -1,7 +1,6 @@
 """The text pass: every entry against the fact it recorded, every fact that is held against its entry."""
 
 import hmac
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cortex import limits
@@ -9,8 +8,7 @@ from cortex.canonical import fact_digest
 from cortex.db.connect import Tx, integer, value
 from cortex.ids import plain
 from cortex.ledger.findings import Findings
-
-Progress = Callable[[int, int, str], None]
+from cortex.progress import Progress
 
 
 class _Entry(NamedTuple):

@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING
 from cortex import ids, times
 from cortex.db.database import Database
 from cortex.ledger.keys import NodeKey
+from cortex.progress import Progress, silent
 from cortex.settings import Settings
 
 if TYPE_CHECKING:
     from cortex.ops.journal import Journal
-
-# done, total (0 when unknown), and what is being counted.
-Progress = Callable[[int, int, str], None]
-
-
-def silent(_done: int, _total: int, _label: str) -> None:
-    """Progress that nobody watches."""
-
 
 @dataclass(frozen=True)
 class Caller:

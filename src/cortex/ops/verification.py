@@ -16,7 +16,7 @@ from cortex.ledger import chain, integrity, memory
 from cortex.ledger.findings import Findings, LogChecked, Verification
 from cortex.ledger.keys import NodeKey
 from cortex.memory import textcheck
-from cortex.ops.context import Progress
+from cortex.progress import Progress
 
 _LINE_BYTES_MAX = 64 << 20
 
