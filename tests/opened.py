@@ -11,7 +11,7 @@ import apsw
 from msgspec import Struct
 
 from cortex import settings, times
-from cortex.app import App, open_app, with_caller
+from cortex.app import App, open_app
 from cortex.memory.model import StoredFact
 from cortex.ops.facts import StoreFact
 from cortex.ops.registry import Request
@@ -61,7 +61,8 @@ class Memory:
 
     def call(self, request: Request[R], **caller: Any) -> R:
         """The response to one request; `caller` changes who calls."""
-        context = with_caller(self.app.context, **caller) if caller else None
+        own = self.app.context
+        context = dataclasses.replace(own, caller=dataclasses.replace(own.caller, **caller)) if caller else None
         return self._runner.run(self.app.call(request, context=context))
 
     def together(self, requests: Sequence[Request[Any]]) -> list[Any]:

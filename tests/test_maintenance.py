@@ -1,9 +1,11 @@
 """Restoring and migrating: verified before and after, nothing lost, other processes see it."""
 
+import asyncio
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import apsw
 import pytest
 
 import cortex
-from cortex import maintenance, settings
+from cortex import limits, maintenance, settings
 from cortex.db import migrate
 from cortex.db.database import Database
 from cortex.progress import silent
@@ -200,3 +202,77 @@ def test_migrating_an_older_file_keeps_a_copy_of_it(home: Path) -> None:
     assert done.backup is not None
     assert Path(done.backup).exists()
     assert [] == contents(home / "a.db")
+
+
+def older(path: Path, *facts: str) -> None:
+    """A file of the first schema, which had no ledger."""
+    database = Database.open(path, migrations=migrate.shipped()[:1])
+    asyncio.run(database.write(lambda tx: [_unrecorded(tx, fact) for fact in facts]))
+    database.close()
+
+
+def _unrecorded(tx: apsw.Connection, content: str) -> None:
+    tx.execute("INSERT INTO project VALUES (1, 'here')")
+    tx.execute("INSERT INTO fact VALUES ('a', 'a', 1, NULL, NULL)")
+    tx.execute(
+        "INSERT INTO revision (fact_id, project_id, number, rev, content, type, tags, confidence, valid_from, actor,"
+        " recorded_at, salt, log, idx, fingerprint) VALUES ('a', 1, 1, 'r', ?, 'knowledge', '', 'stated', ?1, 'x', ?1,"
+        " x'00', 1, 0, 1)",
+        (content,),
+    )
+
+
+def test_a_backup_of_an_older_schema_is_restored_in_the_present_one(home: Path) -> None:
+    backed_up(home / "a.db", home / "b.bak", "one")
+    older(home / "old.bak")
+    before = (home / "old.bak").read_bytes()
+
+    maintenance.restore(configured(home / "a.db"), home / "old.bak", silent)
+
+    assert [] == contents(home / "a.db")
+    assert before == (home / "old.bak").read_bytes()
+    assert [] == [file.name for file in home.iterdir() if file.is_dir() and file.name != "home"]
+
+
+def test_a_backup_of_an_older_schema_that_does_not_verify_is_refused_and_nothing_changes(home: Path) -> None:
+    backed_up(home / "a.db", home / "b.bak", "one")
+    older(home / "old.bak", "a fact that no entry recorded")
+    before = sorted(home.iterdir())
+
+    with pytest.raises(cortex.Corrupt, match="does not verify"):
+        maintenance.restore(configured(home / "a.db"), home / "old.bak", silent)
+
+    assert ["one"] == contents(home / "a.db")
+    assert before == sorted(home.iterdir())
+
+
+def test_a_backup_that_is_not_there_is_told_as_that(home: Path) -> None:
+    with pytest.raises(cortex.Unavailable, match="there is no file") as refused:
+        maintenance.restore(configured(home / "a.db"), home / "missing", silent)
+
+    assert "backup" in refused.value.hint
+
+
+def test_a_restore_whose_outcome_cannot_be_remembered_says_so(home: Path) -> None:
+    backed_up(home / "a.db", home / "b.bak", "one")
+    (home / "file").touch()
+    chosen = settings.load(flags={"db": home / "a.db", "home": home / "file"}, environ={}, cwd=home)
+
+    restored = maintenance.restore(chosen, home / "b.bak", silent)
+
+    assert "cannot be remembered" in restored.note
+    assert ["one"] == contents(home / "a.db")
+
+
+def test_migrating_a_locked_file_waits_no_longer_than_the_settings_say(home: Path) -> None:
+    backed_up(home / "a.db", home / "b.bak", "one")
+    other = apsw.Connection(str(home / "b.bak"))
+    other.execute("BEGIN EXCLUSIVE")
+    chosen = settings.load(flags={"db": home / "b.bak", "busy_timeout_ms": 100})
+    began = time.monotonic()
+
+    with pytest.raises(cortex.Unavailable, match="locked"):
+        maintenance.migrate_file(chosen)
+    other.close()
+
+    assert limits.BUSY_TIMEOUT_MS / 2 > (time.monotonic() - began) * 1000

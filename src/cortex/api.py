@@ -1,10 +1,12 @@
 """The Python face: `Cortex` for async programs, `open` for scripts and notebooks."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -19,14 +21,16 @@ from cortex.progress import Progress, silent
 
 R = TypeVar("R", bound=Struct)
 
-_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+# How settings are called in messages, where they are arguments of `Cortex`.
+_WRITTEN = {name: f"argument {'path' if name == 'db' else name}" for name in settings_module.Settings.__struct_fields__}
 
 
 class Cortex(Methods):
     """A memory, open from `async with` to its end. A missing file is made.
 
     `path` defaults to the file that the settings name; `project` and `agent` (the name written on changes) likewise.
-    `progress` is told of long work as (done, total, label); total 0 means unknown.
+    `progress` is told of long work as (done, total, label), from any thread; total 0 means unknown. `options` are
+    other settings by name (docs/settings.md), such as `batch_size=10`.
     """
 
     def __init__(
@@ -36,26 +40,42 @@ class Cortex(Methods):
         project: str | None = None,
         agent: str | None = None,
         progress: Progress = silent,
-        options: Mapping[str, Any] = _NO_OPTIONS,
+        **options: Any,
     ) -> None:
-        flags = {"db": path, "project": project, "agent": agent, **options}
-        self._flags = {name: given for name, given in flags.items() if given is not None}
+        if path is not None and "db" in options:
+            raise Invalid("the file is given twice, as path and as db", "leave out db")
+        given = {"db": path, "project": project, "agent": agent, **options}
+        self._flags = {name: value for name, value in given.items() if value is not None}
         self._progress = progress
         self._app: App | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
-        self._app = open_app(settings_module.load(flags=self._flags), face="python", progress=self._progress)
+        # Opening waits for locks and closing for what is queued: neither may stop the caller's event loop.
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open)
+        try:
+            self._app = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unwanted)
+            raise
+        self._closed = False
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        app, self._app = self._app, None
+        app, self._app, self._closed = self._app, None, True
         if app is not None:
-            app.close()
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, app.close))
+
+    def _open(self) -> App:
+        chosen = settings_module.load(flags=self._flags, written=_WRITTEN)
+        return open_app(chosen, face="python", progress=self._progress)
 
     async def call(self, request: Request[R]) -> R:
         """Run any request and return the whole response."""
+        if self._closed:
+            raise _closed()
         if self._app is None:
             raise Invalid("the memory is not open", "use `async with cortex.Cortex(...) as memory:`")
         return await self._app.call(request)
@@ -64,9 +84,10 @@ class Cortex(Methods):
 class Blocking:
     """The same methods without await, each run in a thread that has an event loop of its own."""
 
-    def __init__(self, memory: Cortex, portal: BlockingPortal) -> None:
+    def __init__(self, memory: Cortex, portal: BlockingPortal, ended: threading.Event) -> None:
         self._memory = memory
         self._portal = portal
+        self._ended = ended
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._memory, name)
@@ -74,7 +95,13 @@ class Blocking:
             raise AttributeError(f"there is no method {name!r}")
 
         def blocking(*arguments: Any, **named: Any) -> Any:
-            return self._portal.call(partial(method, *arguments, **named))
+            try:
+                running = self._portal.start_task_soon(partial(method, *arguments, **named))
+            except RuntimeError:
+                if self._ended.is_set():
+                    raise _closed() from None
+                raise
+            return running.result()
 
         blocking.__doc__, blocking.__name__ = method.__doc__, name
         return blocking
@@ -90,12 +117,13 @@ class _Opening(AbstractContextManager["Blocking"]):
         self._memory = memory
         self._thread = start_blocking_portal()
         self._inside: AbstractContextManager[Cortex] | None = None
+        self._ended = threading.Event()
 
     def __enter__(self) -> Blocking:
         portal = self._thread.__enter__()
         try:
             self._inside = cast("AbstractContextManager[Cortex]", portal.wrap_async_context_manager(self._memory))
-            return Blocking(self._inside.__enter__(), portal)
+            return Blocking(self._inside.__enter__(), portal, self._ended)
         except BaseException:
             self._thread.__exit__(None, None, None)
             raise
@@ -107,11 +135,30 @@ class _Opening(AbstractContextManager["Blocking"]):
             if self._inside is not None:
                 self._inside.__exit__(kind, error, trace)
         finally:
+            self._ended.set()
             self._thread.__exit__(None, None, None)
 
 
 def open(  # noqa: A001 - `cortex.open` reads as it should
-    path: str | Path | None = None, *, project: str | None = None, agent: str | None = None, **options: Any
+    path: str | Path | None = None,
+    *,
+    project: str | None = None,
+    agent: str | None = None,
+    progress: Progress = silent,
+    **options: Any,
 ) -> AbstractContextManager[Blocking]:
-    """Open a memory for a script or a notebook: `with cortex.open("memory.db") as memory: memory.store("…")`."""
-    return _Opening(Cortex(path, project=project, agent=agent, options=options))
+    """Open a memory for a script or a notebook: `with cortex.open("memory.db") as memory: memory.store("…")`.
+
+    Takes what `Cortex` takes.
+    """
+    return _Opening(Cortex(path, project=project, agent=agent, progress=progress, **options))
+
+
+def _closed() -> Invalid:
+    return Invalid("the memory is closed", "open it again")
+
+
+def _close_unwanted(opening: "asyncio.Future[App]") -> None:
+    """Close what was opened for a caller that was cancelled meanwhile."""
+    if opening.exception() is None:
+        opening.result().close()

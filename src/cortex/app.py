@@ -2,9 +2,8 @@
 
 import getpass
 import re
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from msgspec import Struct
 
@@ -66,7 +65,12 @@ def open_app(
         settings=settings,
         node_key=key,
         progress=progress,
-        caller=Caller(actor=settings.agent or actor_name(_user()), face=face, project=default_project(settings, cwd)),
+        caller=Caller(
+            actor=settings.agent or actor_name(_user()),
+            face=face,
+            project=default_project(settings, cwd),
+            alone=face == "cli",
+        ),
     )
     return App(context)
 
@@ -79,11 +83,6 @@ def default_project(settings: Settings, cwd: Path | None) -> str:
 def actor_name(raw: str) -> str:
     """A name as the ledger takes it, made from what a client or the system calls itself."""
     return _NOT_IN_NAMES.sub("-", raw).strip("-")[: limits.AGENT_CHARS_MAX] or "unknown"
-
-
-def with_caller(context: Context, **changes: Any) -> Context:
-    """The same context for another caller."""
-    return replace(context, caller=replace(context.caller, **changes))
 
 
 def _user() -> str:

@@ -16,6 +16,9 @@ TOOL_PRESETS = ("memory", "trust", "all")
 TOOL_NAME_STYLES = ("underscore", "dotted")
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+# One letter is a drive of Windows; a Path has one slash where the URL had two.
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/|(file):", re.IGNORECASE)
+_SHOWN_CHARS = 60
 
 
 class Given(Struct, frozen=True):
@@ -34,6 +37,15 @@ class Kind(Struct, frozen=True):
 
     accepts: str
     read: Callable[[Given], Value]
+
+
+def shown(value: object) -> str:
+    """A value for an error message, short. `repr` fails on deep tables and huge numbers."""
+    if isinstance(value, dict | list | tuple):
+        return "a table" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a very large number"
+    return repr(value)[:_SHOWN_CHARS] if value != "" else "empty"
 
 
 def _whole(low: int, high: int) -> Kind:
@@ -59,6 +71,11 @@ def _read_path(given: Given) -> Value:
     value = given.value
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         return None
+    if url := _URL.match(str(value)):
+        # Not the whole of it: URLs hold passwords.
+        raise Invalid(
+            f"there is no client for URLs yet, and this is one ({url[1] or url[2]}:)", "give the path of a file"
+        )
     path = given.base / _without_tilde(Path(value), given.person)
     return path if given.within is None else _confined(path, given.within)
 

@@ -11,6 +11,7 @@ from cortex.memory.recall import Briefing
 from cortex.memory.search import Hit
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoredFacts, StoreFact, StoreFacts
 from cortex.ops.ledger import (
+    AcceptLedger,
     ExportedLedger,
     ExportLedger,
     ExternalReport,
@@ -248,9 +249,7 @@ class Methods:
         """
         return await self.call(MakeCheckpoint())
 
-    async def verify(
-        self, *, incremental: bool | None = None, text: bool | None = None, accept: bool | None = None
-    ) -> Verification:
+    async def verify(self, *, incremental: bool | None = None, text: bool | None = None) -> Verification:
         """Check every entry, link, checkpoint and fact, and compare with what was remembered outside the file.
 
         What is found valid is remembered in your own folder for the next time. The report claims no more than was
@@ -258,8 +257,15 @@ class Methods:
         """
         return await self.call(VerifyLedger(**_given(locals())))
 
+    async def accept_ledger(self) -> Verification:
+        """Forget what was remembered of this file and take it as it is, after you replaced it on purpose.
+
+        Verifies everything that the file itself can show, and remembers that.
+        """
+        return await self.call(AcceptLedger())
+
     async def export_ledger(
-        self, path: str, *, format: Literal["directory", "zip", "json", "csv"] | None = None
+        self, path: str, *, format: Literal["directory", "zip", "json", "csv"] | None = None, origin: str | None = None
     ) -> ExportedLedger:
         """Write the ledger's entries and checkpoints for an outsider. No fact's text is in it.
 

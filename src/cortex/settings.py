@@ -81,9 +81,10 @@ def load(
     flags: Mapping[str, object] = MappingProxyType({}),
     environ: Mapping[str, str] = os.environ,
     cwd: Path | None = None,
+    written: Mapping[str, str] = MappingProxyType({}),
 ) -> Settings:
     """The settings in force in `cwd`. Flags go by setting name; one that is None was not given."""
-    return resolve(flags=flags, environ=environ, cwd=cwd).settings
+    return resolve(flags=flags, environ=environ, cwd=cwd, written=written).settings
 
 
 def resolve(
@@ -91,14 +92,15 @@ def resolve(
     flags: Mapping[str, object] = MappingProxyType({}),
     environ: Mapping[str, str] = os.environ,
     cwd: Path | None = None,
+    written: Mapping[str, str] = MappingProxyType({}),
 ) -> Loaded:
-    """As `load`, with the origin of each value and the warnings.
+    """As `load`, with the origin of each value and the warnings. `written` is how a flag was given, where not `--name`.
 
     Every value given anywhere is checked, also one that a later source overrides.
     """
     here, person = _working_folder(cwd), projects.user_home(environ)
     from_environment = _from_environment(environ, here, person)
-    from_flags = _from_flags(flags, here, person)
+    from_flags = _from_flags(flags, here, person, written)
     home, home_origin = (from_environment | from_flags).get("home") or (_default_home(person), "default")
     assert isinstance(home, Path), "the home setting is a path"
     defaults = {s.name: home / s.default if isinstance(s.default, Path) else s.default for s in SETTINGS}
@@ -146,17 +148,8 @@ def _value(setting: Setting, given: Given) -> tuple[Value, str]:
     except (Invalid, TooLarge) as error:
         raise type(error)(f"{given.origin}: {setting.name}: {error.message}", error.hint) from None
     if value is None:
-        raise Invalid(f"{given.origin}: {setting.name} is {_shown(given.value)}", f"give {setting.kind.accepts}")
+        raise Invalid(f"{given.origin}: {setting.name} is {kinds.shown(given.value)}", f"give {setting.kind.accepts}")
     return value, given.origin
-
-
-def _shown(value: object) -> str:
-    """A value for an error message, short. `repr` fails on deep tables and huge numbers."""
-    if isinstance(value, dict | list | tuple):
-        return "a table" if isinstance(value, dict) else "a list"
-    if isinstance(value, int) and value.bit_length() > 64:
-        return "a very large number"
-    return repr(value)[:_SHOWN_CHARS] if value != "" else "empty"
 
 
 def _default_home(person: Path | None) -> Path:
@@ -180,14 +173,14 @@ def _from_environment(environ: Mapping[str, str], here: Path, person: Path | Non
     }
 
 
-def _from_flags(flags: Mapping[str, object], here: Path, person: Path | None) -> Chosen:
+def _from_flags(flags: Mapping[str, object], here: Path, person: Path | None, written: Mapping[str, str]) -> Chosen:
     chosen: Chosen = {}
     for name, value in flags.items():
         if name not in _BY_NAME:
             raise Invalid(f"unknown setting {name[:_SHOWN_CHARS]!r}", _suggestion(name, _BY_NAME))
         if value is not None:
-            flag = f"flag --{name.replace('_', '-')}"
-            chosen[name] = _value(_BY_NAME[name], Given(value, flag, here, person, text=True))
+            origin = written.get(name) or f"flag --{name.replace('_', '-')}"
+            chosen[name] = _value(_BY_NAME[name], Given(value, origin, here, person, text=True))
     return chosen
 
 

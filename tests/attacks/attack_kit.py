@@ -14,7 +14,7 @@ from cortex.ledger import chain, checkpoint, merkle
 from cortex.ledger.findings import Verification
 from cortex.ledger.keys import NodeKey
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFacts
-from cortex.ops.ledger import ExportLedger, MakeCheckpoint, VerifyLedger
+from cortex.ops.ledger import AcceptLedger, ExportLedger, MakeCheckpoint, VerifyLedger
 from cortex.ops.projects import RenameProject
 from cortex.ops.transfer import ImportFiles
 from cortex.verify import Report, verify_path
@@ -23,6 +23,9 @@ from opened import Clock, Memory
 # How far an attacker goes after an edit: nothing; the hash of the row; everything that needs no key (the rest of the
 # chain, the tree and its state); also every checkpoint, signed with a key of the attacker's own, or with the log's.
 LEVELS = ("edit", "rehashed", "relinked", "forged", "resigned")
+
+# What an attacker who removes a revision removes with it.
+ORPHANS = "DELETE FROM fact WHERE erased_at IS NULL AND id NOT IN (SELECT fact_id FROM revision)"
 
 TRIGGERS = ("transactions_keep", "transactions_stay")
 
@@ -76,10 +79,10 @@ class Attacked:
     def opened(self) -> Memory:
         return Memory(self.path, self.home, Clock("2026-03-03T00:00:00Z"), checkpoint_leaves=1_000_000)
 
-    def verified(self, **request: Any) -> Verification:
-        """What the ledger's owner is told."""
+    def verified(self, *, accept: bool = False, **request: Any) -> Verification:
+        """What the ledger's owner is told; with `accept`, after taking the file as it is."""
         with self.opened() as memory:
-            return memory.call(VerifyLedger(**request))
+            return memory.call(AcceptLedger() if accept else VerifyLedger(**request))
 
     def exported(self, name: str = "bundle") -> Path:
         """The bundle that the owner hands out."""

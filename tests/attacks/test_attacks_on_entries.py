@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from attack_kit import LEVELS, Attacked, codes
+from attack_kit import LEVELS, ORPHANS, Attacked, codes
 
 
 class Edit(NamedTuple):
@@ -118,7 +118,7 @@ REMOVALS = [
     ),
     Removal(
         "an entry of a batch, with its fact", 4,
-        ["DELETE FROM revision WHERE idx = 4", "DELETE FROM transactions WHERE idx = 4"],
+        ["DELETE FROM revision WHERE idx = 4", ORPHANS, "DELETE FROM transactions WHERE idx = 4"],
         ({"GAP", "CHAIN_LINK", "TRUNCATED", *TREE}, {"GAP", "TRUNCATED", *REWRITTEN}, {"GAP", "CHECKPOINT_SIG"}, {"GAP"}),
         ({"GAP", "CHAIN_LINK", "TRUNCATED", *REWRITTEN}, {"GAP", "TRUNCATED", "CHECKPOINT_SEQ", *REWRITTEN},
          {"GAP", "CHECKPOINT_SIG"}, {"GAP"}),
@@ -139,7 +139,7 @@ REMOVALS = [
     ),
     Removal(
         "an entry and its fact, the rest renumbered", 13,
-        ["DELETE FROM revision WHERE idx = 13", "UPDATE revision SET idx = idx - 1 WHERE idx > 13",
+        ["DELETE FROM revision WHERE idx = 13", ORPHANS, "UPDATE revision SET idx = idx - 1 WHERE idx > 13",
          "DELETE FROM transactions WHERE idx = 13", *RENUMBER],
         ({"LEAF_HASH", "CHAIN_LINK", "TRUNCATED", *TREE}, {"TRUNCATED", *REWRITTEN}, {"CHECKPOINT_SIG"}, set()),
         ({"CHAIN_LINK"}, {"TRUNCATED", "CHECKPOINT_SEQ", *REWRITTEN}, {"CHECKPOINT_SIG"}, set()),
@@ -151,7 +151,7 @@ REMOVALS = [
     ),
     Removal(
         "the last entries and their facts", 284,
-        ["DELETE FROM revision WHERE idx >= 284", "DELETE FROM transactions WHERE idx >= 284"],
+        ["DELETE FROM revision WHERE idx >= 284", ORPHANS, "DELETE FROM transactions WHERE idx >= 284"],
         ({"TRUNCATED", "TREE_STATE"}, {"TRUNCATED"}, {"CHECKPOINT_SIG"}, set()),
         ({"TRUNCATED"}, {"TRUNCATED", "CHECKPOINT_SEQ"}, {"CHECKPOINT_SIG"}, set()),
     ),
@@ -227,6 +227,7 @@ def test_a_truncated_log_that_grew_again_is_rewritten_history(built: Path, tmp_p
     saved = attacked.saved_checkpoint()
     attacked.edit("DELETE FROM transactions WHERE idx >= 284")
     attacked.sql.execute("DELETE FROM revision WHERE idx >= 284")
+    attacked.sql.execute(ORPHANS)
     attacked.go_on("resigned", 284)
     with attacked.opened() as memory:
         for number in range(5):

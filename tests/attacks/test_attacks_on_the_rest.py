@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from attack_kit import Attacked, codes
+from attack_kit import ORPHANS, Attacked, codes
 
 from cortex.ledger.checkpoint import Checkpoint, sign
 from cortex.ledger.keys import NodeKey
@@ -136,6 +136,8 @@ def test_a_log_cut_back_to_a_checkpoint_is_a_rollback_with_memory_and_only_with_
     attacked = Attacked.copy(built, tmp_path, remembered=True)
     saved = attacked.saved_checkpoint()
     attacked.sql.execute("DELETE FROM revision WHERE idx >= 14")
+    attacked.sql.execute(ORPHANS)
+    attacked.sql.execute("DELETE FROM import_run WHERE idx >= 14")
     attacked.edit("DELETE FROM transactions WHERE idx >= 14")
     attacked.edit("DELETE FROM ledger_checkpoint WHERE tree_size > 14")
     attacked.edit("UPDATE ledger_log SET checkpoints = 2, sealed_size = 14")

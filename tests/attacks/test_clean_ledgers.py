@@ -161,7 +161,7 @@ def test_a_copy_without_the_key_goes_on_as_a_new_origin_that_names_the_old_one(
 
     told = clean(copy)
     assert [(False, 301), (True, 4)] == [(log.active, log.size) for log in told.logs]
-    assert ["the key that the log itself names (origin not checked)", "this node's key"] == [
+    assert ["the key that the log itself names, which is NOT this node's (origin not checked)", "this node's key"] == [
         log.signatures for log in told.logs
     ]
     assert clean(copy, incremental=True).entries == 0

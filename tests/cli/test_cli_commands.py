@@ -1,6 +1,7 @@
 """The commands there are: from the catalog, and the command line's own."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -45,10 +46,18 @@ def test_the_help_is_in_groups_and_their_order() -> None:
     assert headings[-2:] == ["Options", "Options of every command"]
 
 
+def test_what_a_newcomer_needs_comes_first_in_its_group() -> None:
+    _, out, _ = drive(["--help"])
+
+    sections = {part.partition(":\n")[0]: part.partition(":\n")[2].split() for part in out.decode().split("\n\n")}
+    assert "quickstart" == sections["Memory"][0]
+    assert ["mcp", "start"] == sections["Node"][:2]
+
+
 def test_every_command_is_in_the_help() -> None:
     _, out, _ = drive(["--help"])
 
-    text = out.decode()
+    text = re.sub(r"-\n +", "-", out.decode())
     assert all(word in text for line in lines() for word in line.words)
 
 
@@ -72,6 +81,8 @@ def test_global_options_stand_between_the_words_of_a_group() -> None:
 
 
 def test_the_project_option_is_the_setting_where_an_operation_has_no_project() -> None:
+    drive(["init"])
+
     assert "elsewhere" == run(["projects", "--project", "elsewhere", "--json"]).body["current"]
 
 

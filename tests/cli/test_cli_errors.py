@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 
 from cortex import errors
 from cortex.cli import exits
+from cortex.cli.command import Globals
 from cortex.cli.main import main
+from cortex.cli.run import run_operation
 from cortex.errors import CortexError
 from cortex.ops.catalog import OPERATIONS
+from cortex.ops.context import Context
+from cortex.ops.ledger import LedgerHistory
+from cortex.ops.registry import Request, operation
 
 
 def tree(kind: type[CortexError]) -> list[type[CortexError]]:
@@ -53,6 +58,8 @@ def test_a_finer_kind_has_the_code_of_the_kind_it_refines() -> None:
     ],
 )
 def test_errors_have_one_code_and_kind_for_people_and_for_scripts(argv: list[str], code: int, kind: str) -> None:
+    drive(["init"])
+
     told = drive(argv)
     answer = run([*argv, "--json"] if argv != ["list", "--limit"] else ["--json", *argv])
 
@@ -79,7 +86,83 @@ def test_a_wrong_request_makes_no_file(home: Path) -> None:
     assert not (home / ".cortex").exists()
 
 
+READING = [["list"], ["search", "x"], ["status"], ["doctor"], ["show", "ffffffff"], ["ledger", "verify"], ["projects"]]
+
+
+@pytest.mark.parametrize("argv", READING, ids=lambda argv: argv[0])
+def test_reading_a_file_that_is_not_there_says_so_and_makes_none(argv: list[str], home: Path) -> None:
+    place = home / "mistyped.db"
+
+    answer = run([*argv, "--db", str(place), "--json"])
+
+    expected = {"kind": "unavailable", "message": f"there is no file {place}", "hint": "`cortex init` makes one"}
+    assert (3, {"error": expected}) == (answer.exit_code, answer.body)
+    assert [home / "work"] == list(home.iterdir())
+
+
+@pytest.mark.parametrize("argv", [["init"], ["store", "x"], ["ledger", "init"]], ids=lambda argv: argv[0])
+def test_writing_makes_the_file(argv: list[str], home: Path) -> None:
+    place = home / "new.db"
+
+    answer = run([*argv, "--db", str(place), "--json"])
+
+    assert (0, True) == (answer.exit_code, place.exists())
+
+
+class Nothing(Request[LedgerHistory], frozen=True, kw_only=True):
+    """A request that no database has to answer."""
+
+
+@operation("test.nothing", effect="read", order="local", method="nothing", file="unused")
+async def nothing(ctx: Context, request: Nothing) -> LedgerHistory:
+    """Say who asks, and where."""
+    return LedgerHistory(fact=f"{ctx.caller.face} {ctx.caller.project}", entries=[])
+
+
+def test_an_operation_that_uses_no_file_runs_without_one(
+    home: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    code = run_operation(nothing, {}, Globals(json=True))
+
+    assert (0, b'{"fact":"cli here","entries":[]}\n') == (code, capsysbinary.readouterr().out)
+    assert [home / "work"] == list(home.iterdir())
+
+
+def test_what_was_exported_is_checked_without_a_database(home: Path) -> None:
+    for argv in (["store", "x"], ["ledger", "export", "ledger.zip"]):
+        run([*argv, "--db", "memory.db", "--json"])
+
+    answer = run(["ledger", "verify-external", "ledger.zip", "--db", "nowhere.db", "--json"])
+
+    assert (None, "unchecked") == (answer.error_kind, answer.body["status"])  # there is no key to trust
+    assert not (home / "work" / "nowhere.db").exists()
+
+
+@pytest.mark.parametrize("place", ["http://node/memory.db", "https://a:secret@node", "file:///x.db", "file:x.db"])
+def test_a_database_that_is_a_url_is_refused_and_makes_nothing(place: str, home: Path) -> None:
+    answer = run(["store", "x", "--db", place, "--json"])
+
+    assert (2, "invalid") == (answer.exit_code, answer.error_kind)
+    assert "flag --db: db: there is no client for URLs yet" in answer.body["error"]["message"]
+    assert "secret" not in str(answer.body)
+    assert [home / "work"] == list(home.rglob("*"))
+
+
+def test_an_option_of_a_command_that_is_a_setting_is_named_as_it_was_typed() -> None:
+    _, _, err = drive(["mcp", "start", "--tools", "foo"])
+
+    assert err.startswith(b"error (invalid): flag --tools: mcp_tools is 'foo'")
+
+
+def test_an_option_that_is_like_no_other_is_answered_with_none() -> None:
+    _, _, err = drive(["search", "x", "--mode", "text"])
+
+    assert b"no such option: --mode" in err
+    assert b"did you mean" not in err
+
+
 def test_unknown_variables_are_a_warning_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive(["init"])
     monkeypatch.setenv("CORTEX_EDGE_SERVICE_HOST", "x")
 
     code, out, err = drive(["projects", "--json"])
@@ -146,8 +229,8 @@ def test_no_junk_ends_in_a_fault(argv: list[str], stdin: bytes) -> None:
 
 
 def test_every_operation_says_in_its_own_words_when_its_line_is_wrong() -> None:
-    for operation in OPERATIONS:
-        for line in operation.cli:
+    for found in OPERATIONS:
+        for line in found.cli:
             words = [word for word in line.usage.split() if word.islower()]
 
             code, _, err = drive([*words, "--no-such-option-at-all"])

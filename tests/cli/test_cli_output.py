@@ -211,6 +211,8 @@ def test_a_page_names_the_next_one() -> None:
 
 
 def test_nothing_found_is_done() -> None:
+    drive(["init"])
+
     assert (0, b"nothing found for rockets (left out: the)\n", b"") == drive(["search", "the rockets"])
 
 

@@ -77,6 +77,7 @@ def test_a_reader_that_went_away_is_no_fault(process: Process, line: str) -> Non
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_output_that_cannot_be_written_is_told(process: Process, flags: list[str]) -> None:
+    process("init")
     with Path("/dev/full").open("wb") as full:
         done = process("list", *flags, stdout=full)
 
@@ -142,4 +143,6 @@ def test_a_terminal_gets_lines_of_its_width_and_bold_matches(process: Process) -
 
 @posix
 def test_json_on_a_terminal_is_indented(process: Process) -> None:
+    process("init")
+
     assert '{\n  "projects": [],\n  "current": "here"\n}\n' == on_terminal("projects", "--json")

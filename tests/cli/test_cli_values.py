@@ -201,7 +201,7 @@ def test_flags_have_a_negative() -> None:
         (["--meta", "{" * 5000], "--meta: not JSON"),
         (["--meta", '{"a":' * 5000], "--meta: "),
         (["--meta", "a=1", "--meta", "a=2"], "--meta: 'a' is given twice"),
-        (["--part", "[1]"], "part: Expected `object"),
+        (["--part", "[1]"], "part is a list"),
         (["--part", "@nowhere"], "--part: cannot read nowhere: No such file"),
         (["--part", "@."], "--part: cannot read .:"),
         (["--part", '"\udcff"'], "--part: not JSON"),
@@ -213,6 +213,7 @@ def test_a_value_of_the_wrong_form_is_named(tokens: list[str], message: str) -> 
         one("t", *tokens)
 
     assert message in caught.value.message
+    assert caught.value.hint
 
 
 def test_json_may_lie_in_a_file(tmp_path: Path) -> None:

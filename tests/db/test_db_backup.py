@@ -49,7 +49,7 @@ def test_copies_made_while_others_write_are_consistent(path: Path) -> None:
     for target in targets:
         found = contents(target)
         assert everything[: len(found)] == found
-        assert verified(target).ok
+        assert not found or verified(target).ok, "before the first fact there is no ledger to verify"
     assert everything == contents(path)
 
 

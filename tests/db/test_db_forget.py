@@ -4,6 +4,7 @@ import asyncio
 import random
 from pathlib import Path
 
+import apsw
 import pytest
 from db_memories import child, contents, insert, memory, said, tell, verified
 
@@ -185,3 +186,73 @@ def test_a_refused_write_leaves_no_text_behind_once_the_log_is_emptied(path: Pat
         database.empty_log()
 
         assert ["kept"] == _left(path, SECRET, "kept")
+
+
+def _leave_in_an_unused_page(path: Path, text: str) -> None:
+    """What a program leaves behind that does not overwrite what it deletes."""
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE stray (a); INSERT INTO stray VALUES (?)", (text * 200,))
+    connection.execute("DROP TABLE stray")
+    connection.close()
+
+
+def test_a_text_that_is_left_in_an_unused_page_is_told_until_the_doctor_wrote_the_file_anew(path: Path) -> None:
+    with memory(path) as app:
+        first, second = _store(app, NewFact(content=SECRET), NewFact(content="an unremarkable text"))
+        _leave_in_an_unused_page(path, SECRET)
+
+        receipt = asyncio.run(app.call(ForgetFact(id=first)))
+        other = asyncio.run(app.call(ForgetFact(id=second)))
+        before = asyncio.run(app.call(ReadStatus())).unscrubbed
+        report = asyncio.run(app.call(Diagnose()))
+
+        assert ("erased", 1, "scrubbed") == (receipt.state, receipt.residue, other.state)
+        assert "`cortex doctor` writes the file anew" in receipt.note
+        assert 1 == before
+        assert ["the file was written anew: 1 forgotten facts are scrubbed now"] == [
+            check.found for check in report.checks if check.name == "forgetting" and check.ok
+        ]
+        assert 0 == asyncio.run(app.call(ReadStatus())).unscrubbed
+        assert [] == _left(path, SECRET)
+    assert verified(path).ok
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        NewFact(content="another", source=SECRET),
+        NewFact(content="another", key=SECRET),
+        NewFact(content="another", meta={"of": SECRET}),
+        NewFact(content="another", tags=[SECRET]),
+        NewFact(content="another", thread=SECRET, seq=1),
+        NewFact(content="another", type=SECRET),
+        NewFact(content="another", project=SECRET),
+    ],
+    ids=["source", "key", "meta", "tags", "thread", "type", "project"],
+)
+def test_a_text_that_stands_elsewhere_in_another_fact_is_no_residue(path: Path, other: NewFact) -> None:
+    with memory(path) as app:
+        (fact_id, _) = _store(app, NewFact(content=SECRET), other)
+
+        receipt = asyncio.run(app.call(ForgetFact(id=fact_id)))
+
+        assert ("scrubbed", 0) == (receipt.state, receipt.residue)
+        assert [SECRET] == _left(path, SECRET)
+
+
+def test_the_doctor_finishes_any_number_of_forgotten_facts(path: Path) -> None:
+    with memory(path) as app:
+        _store(app, NewFact(content="a fact"))
+        rows = [(f"{n:036d}", f"{n:032d}") for n in range(1_500)]
+        asyncio.run(
+            app.context.database.write(
+                lambda tx: tx.executemany(
+                    "INSERT INTO fact VALUES (?, ?, 1, '2026-01-01T00:00:00.000000Z', NULL)", rows
+                )
+            )
+        )
+
+        before = asyncio.run(app.call(ReadStatus())).unscrubbed
+        asyncio.run(app.call(Diagnose()))
+
+        assert (1_500, 0) == (before, asyncio.run(app.call(ReadStatus())).unscrubbed)

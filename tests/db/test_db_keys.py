@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from db_memories import child, contents, kinds, memory, outcomes, said, tell, verified
 
-from cortex.errors import Invalid, Unavailable
+from cortex.errors import Unavailable
 from cortex.ledger import chain
 from cortex.ledger.keys import NodeKey
 from cortex.ops.facts import StoreFact
@@ -148,7 +148,7 @@ def test_a_damaged_key_is_told_nothing_is_stored_and_the_file_stays(path: Path, 
     with memory(path) as app:
         results = asyncio.run(outcomes(app.call(StoreFact(content="a fact")), app.call(VerifyLedger())))
 
-    assert "invalid" == kinds(results)[0]
+    assert "unavailable" == kinds(results)[0]
     assert f"{key} is not a node key" in str(results[0])
     assert "put the right file back" in str(results[0])
     assert ([], content) == (contents(path), key.read_bytes())
@@ -161,7 +161,7 @@ def test_a_key_that_is_put_back_is_used_again(path: Path) -> None:
     key.rename(away)
     key.write_text("not a key")
     with memory(path) as app:
-        assert ["invalid"] == kinds(asyncio.run(outcomes(app.call(StoreFact(content="two")))))
+        assert ["unavailable"] == kinds(asyncio.run(outcomes(app.call(StoreFact(content="two")))))
     away.rename(key)
 
     with memory(path) as app:
@@ -209,5 +209,16 @@ def test_only_the_prefix_makes_a_key(tmp_path: Path) -> None:
     NodeKey(tmp_path / "key").vkey("cortex/transactions/a/b")
     (tmp_path / "key").write_text((tmp_path / "key").read_text().removeprefix("cortex-node-key/v1 "))
 
-    with pytest.raises(Invalid, match="is not a node key"):
+    with pytest.raises(Unavailable, match="is not a node key"):
         NodeKey(tmp_path / "key").vkey("cortex/transactions/a/b")
+
+
+def test_a_verification_that_needs_a_damaged_key_could_not_be_done(path: Path) -> None:
+    with memory(path) as app:
+        asyncio.run(app.call(StoreFact(content="a fact")))
+    Path(f"{path}.key").write_text("not a key")
+
+    with memory(path) as app:
+        results = asyncio.run(outcomes(app.call(VerifyLedger())))
+
+    assert ["unavailable"] == kinds(results)

@@ -8,6 +8,7 @@ import apsw
 import pytest
 from db_memories import child, insert, kinds, names, opened, outcomes, said, tell
 
+from cortex import limits
 from cortex.db import migrate, schema
 from cortex.db.connect import value
 from cortex.db.database import Database
@@ -87,6 +88,7 @@ def test_a_migration_that_fails_changes_nothing_and_can_be_tried_again(path: Pat
             Database.open(path, migrations=(*SHIPPED, BROKEN))
 
     assert len(SHIPPED) == _version(path)
+    assert [path] == list(path.parent.iterdir()), "no copy of a file that is as it was"
     with opened(path, migrations=(*SHIPPED, NEXT)) as database:
         assert ["billing"] == asyncio.run(database.read(names))
 
@@ -180,3 +182,29 @@ def test_a_copy_that_is_used_as_a_file_gets_a_write_ahead_log(path: Path) -> Non
         mode = asyncio.run(database.read(lambda tx: value(tx, "PRAGMA journal_mode")))
 
     assert "wal" == mode
+
+
+def test_a_copy_of_an_earlier_time_is_never_replaced(path: Path) -> None:
+    _filled(path)
+    first = path.with_name(f"memory.db.schema-{len(SHIPPED)}.bak")
+    first.write_text("the only copy of something")
+
+    with opened(path, migrations=(*SHIPPED, NEXT)) as database:
+        kept = database.kept
+
+    assert Path(f"{first}.1") == kept
+    assert "the only copy of something" == first.read_text()
+    assert len(SHIPPED) == _version(kept)
+
+
+def test_there_is_an_end_to_the_copies(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SCHEMA_COPIES_MAX", 2)
+    _filled(path)
+    first = path.with_name(f"memory.db.schema-{len(SHIPPED)}.bak")
+    first.touch()
+    Path(f"{first}.1").touch()
+
+    with pytest.raises(Unavailable, match="there are 2 copies"):
+        Database.open(path, migrations=(*SHIPPED, NEXT))
+
+    assert len(SHIPPED) == _version(path)

@@ -11,6 +11,7 @@ from db_memories import WAIT_SECONDS, Gate, insert, kinds, names, opened, outcom
 from cortex import limits
 from cortex.db.connect import Tx, integer
 from cortex.db.database import Database
+from cortex.db.writer import Writer
 from cortex.errors import Conflict, Unavailable
 
 
@@ -319,3 +320,22 @@ def test_writes_that_wait_for_a_locked_file_wait_once_and_together(path: Path) -
         other.close()
 
     assert 3 > len({id(error) for error in asked}), "one failed beginning is told to all who waited for it"
+
+
+def test_a_file_that_cannot_be_opened_for_writing_is_told_to_every_caller_and_the_writer_goes_on(path: Path) -> None:
+    failures = 3
+
+    def connect() -> apsw.Connection:
+        raise OSError(5, "Input/output error")
+
+    writer = Writer(str(path), connect, 1)
+    writer.start()
+
+    async def run() -> list[object]:
+        return [(await outcomes(writer.submit(insert("one"))))[0] for _ in range(failures)]  # type: ignore[arg-type]
+
+    results = asyncio.run(asyncio.wait_for(run(), WAIT_SECONDS))
+    writer.close()
+
+    assert ["unavailable"] * failures == kinds(results)
+    assert "cannot be opened (Input/output error)" in str(results[0])

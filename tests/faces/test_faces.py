@@ -16,6 +16,7 @@ import cortex
 from cortex.ops.catalog import BY_REQUEST, OPERATIONS
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFact, StoreFacts
 from cortex.ops.ledger import (
+    AcceptLedger,
     ExportLedger,
     MakeCheckpoint,
     ProveFact,
@@ -95,6 +96,7 @@ STEPS: list[Step] = [
     lambda s: MakeCheckpoint(),
     lambda s: VerifyLedger(),
     lambda s: VerifyLedger(incremental=True),
+    lambda s: AcceptLedger(),
     lambda s: ReadStatus(),
     lambda s: ImportFiles(paths=[note(s)], project="billing"),
     lambda s: ImportFiles(paths=[str(s.folder / "missing.md")]),

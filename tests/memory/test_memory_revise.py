@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.errors import Conflict, CortexError, Invalid, NotFound
+from cortex.errors import Conflict, CortexError, Invalid, NotFound, RevisionConflict
 from cortex.memory.model import Fact
 from cortex.ops.facts import ForgetFact, RetractFact, ReviseFact, StoreFact
 from cortex.ops.ledger import ReadLedgerHistory, VerifyLedger
@@ -223,7 +223,9 @@ def test_a_bad_interval_is_refused_also_against_what_stays(memory: Memory) -> No
 
 
 # Any text: surrogates cannot be stored, and what is mere space is no content.
-CONTENT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200).filter(str.strip)
+CONTENT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200).filter(
+    lambda text: any(char.isprintable() and not char.isspace() for char in text)
+)
 NAMES = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Cn", "Co", "Zs"]), min_size=1, max_size=30
 )
@@ -265,3 +267,20 @@ def test_any_fact_comes_back_exactly_and_stays_provable(tmp_path_factory: pytest
 
         comes_back()
         assert memory.call(VerifyLedger()).ok
+
+
+def test_the_history_of_a_slot_that_was_emptied_is_empty(memory: Memory) -> None:
+    fact = memory.store("port is 1", key="port")
+    memory.call(RetractFact(id=fact.id))
+
+    found = memory.call(ReadHistory(id=fact.id))
+
+    assert (1, []) == (len(found.revisions), found.slot)
+
+
+def test_revising_to_what_is_there_makes_no_revision_and_still_checks_the_number(memory: Memory) -> None:
+    fact = memory.store("one")
+
+    assert 1 == memory.call(ReviseFact(id=fact.id, content="one", if_revision=1)).revision
+    with pytest.raises(RevisionConflict):
+        memory.call(ReviseFact(id=fact.id, content="one", if_revision=2))

@@ -11,7 +11,7 @@ from cortex import limits, tokens
 from cortex.errors import CortexError, Invalid, TooLarge
 from cortex.memory.recall import Briefing
 from cortex.ops.facts import NewFact, RetractFact, StoreFacts
-from cortex.ops.search import Recall
+from cortex.ops.search import Recall, SearchFacts
 from opened import Clock, Memory
 
 # What a line of a briefing is: an origin in brackets, whose names are plain words or quoted, then quoted text.
@@ -85,10 +85,10 @@ def test_with_a_query_what_fits_it_best_comes_first(memory: Memory) -> None:
     memory.store("the boiler in the cellar of the old house is checked by a man from the town")
     memory.store("boiler: 22 kW")
 
-    assert ["boiler: 22 kW", "the boiler in the cellar of the old house is checked by a man from the town"] == contents(
-        recall(memory, query="boiler")
-    )
-    assert [] == recall(memory, query="zeppelin").facts == recall(memory, query="🚀").facts
+    long = "the boiler in the cellar of the old house is checked by a man from the town"
+    assert ["Answer in French", "boiler: 22 kW", long] == contents(recall(memory, query="boiler"))
+    assert ["Answer in French"] == contents(recall(memory, query="zeppelin")) == contents(recall(memory, query="🚀"))
+    assert [] == recall(memory, query="zeppelin", types=["knowledge"]).facts
     assert 3 == len(recall(memory, query="   ").facts)
 
 
@@ -189,7 +189,9 @@ def test_a_hostile_name_stays_within_its_quotes(memory: Memory, field: str, name
     check(recall(memory, all_projects=True))
 
 
-TEXTS = st.text(st.sampled_from('abc XYZ 019"\\\n\t🚀東é…\u200b[]-\x00'), min_size=1, max_size=400).filter(str.strip)
+TEXTS = st.text(st.sampled_from('abc XYZ 019"\\\n\t🚀東é…\u200b[]-\x00'), min_size=1, max_size=400).filter(
+    lambda text: any(char.isprintable() and not char.isspace() for char in text)
+)
 
 
 @settings(max_examples=40)
@@ -228,3 +230,33 @@ def test_a_query_is_bounded_as_in_search(memory: Memory) -> None:
         recall(memory, query="x" * (limits.QUERY_BYTES_MAX + 1))
     with pytest.raises(Invalid):
         recall(memory, query="\ud800")
+
+
+def test_preferences_are_recalled_whatever_the_query_within_a_part_of_the_budget(memory: Memory) -> None:
+    for number in range(40):
+        memory.store(f"preference number {number} says something of medium length", type="preference")
+    memory.store("Never push to main on Fridays", type="preference")
+    memory.store("Tests are written with pytest")
+
+    briefing = memory.call(Recall(query="how are tests written", max_tokens=800))
+
+    contents = [fact.content for fact in briefing.facts]
+    assert "Tests are written with pytest" in contents
+    assert 2 < sum("preference" in content for content in contents) < 15
+    assert ["Never push to main on Fridays"] == [
+        fact.content
+        for fact in memory.call(Recall(query="zebra", max_tokens=2_000)).facts
+        if fact.content.startswith("Never")
+    ]
+
+
+def test_a_fact_of_a_megabyte_costs_a_briefing_and_a_search_no_more_than_its_beginning(memory: Memory) -> None:
+    fact = memory.store("lorem " * 170_000)
+
+    briefing = memory.call(Recall(query="lorem", max_tokens=500))
+    hits = memory.call(SearchFacts(query="lorem")).hits
+
+    assert [(fact.id, True)] == [(found.id, found.abridged) for found in briefing.facts]
+    assert len(briefing.facts[0].content) <= limits.RECALL_FACT_CHARS
+    assert hits[0].highlights
+    assert all("lorem" == hits[0].snippet[a:b] for a, b in hits[0].highlights)

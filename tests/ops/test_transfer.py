@@ -227,7 +227,17 @@ def test_a_file_goes_to_the_project_that_is_named(memory: Memory, tmp_path: Path
     report = imported(memory, path, project="other")
 
     assert "other" == report.project
-    assert (["here"], ["there"]) == (contents(memory, project="other"), contents(memory, project="own"))
+    assert ["here", "there"] == sorted(contents(memory, project="other"))
+
+
+def test_without_a_project_each_entry_goes_where_it_says(memory: Memory, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"content": "here"}\n{"content": "there", "project": "own"}\n')
+
+    report = imported(memory, path)
+
+    assert ["own", "work"] == report.files[0].projects
+    assert (["here"], ["there"]) == (contents(memory, project="work"), contents(memory, project="own"))
 
 
 # Export
@@ -328,3 +338,27 @@ def test_imported_facts_are_searched_like_others(memory: Memory, tmp_path: Path)
     imported(memory, lines(tmp_path / "many.jsonl", 250))
 
     assert ["line 222"] == [hit.fact.content for hit in memory.call(SearchFacts(query="222")).hits]
+
+
+def test_a_file_cannot_put_facts_into_the_scope_of_the_user_by_itself(memory: Memory, tmp_path: Path) -> None:
+    path = tmp_path / "facts.jsonl"
+    path.write_text('{"content": "obey", "project": "user"}\n{"content": "fine", "project": "other"}\n')
+
+    report = memory.call(ImportFiles(paths=[str(path)]))
+    asked = memory.call(ImportFiles(paths=[str(path)], project="user"))
+
+    assert (1, 1, ["other"]) == (report.stored, report.skipped, report.files[0].projects)
+    assert (2, 0, ["user"]) == (asked.stored, asked.skipped, asked.files[0].projects)
+
+
+def test_files_of_the_same_name_in_two_repositories_are_two_documents(memory: Memory, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / ".git").mkdir(parents=True)
+        (tmp_path / name / ".git" / "config").write_text(f'[remote "origin"]\n url = https://host/team/{name}.git\n')
+        (tmp_path / name / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+        (tmp_path / name / "README.md").write_text(f"# Doc\n\n## Deploy\n\n{name} deploys.\n")
+
+    memory.call(ImportFiles(paths=[str(tmp_path / "a" / "README.md"), str(tmp_path / "b" / "README.md")]))
+
+    keys = [fact.key for fact in memory.call(ListFacts()).facts]
+    assert ["team/a:README.md#doc/deploy", "team/b:README.md#doc/deploy"] == sorted(keys)

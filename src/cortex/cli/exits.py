@@ -57,8 +57,10 @@ def of_usage(error: click.ClickException) -> Told:
     hints: list[str] = []
     if isinstance(error, click.NoSuchOption):
         message = f"no such option: {error.option_name}"
-        near = difflib.get_close_matches(error.option_name, _options(context), 1)
-        hints = [f"did you mean {near[0]}?"] if near else ["put -- before a text that begins with two dashes"]
+        # The dashes that all options share would make any two short ones look alike.
+        known = {name.lstrip("-"): name for name in _options(context)}
+        near = difflib.get_close_matches(error.option_name.lstrip("-"), known, 1)
+        hints = [f"did you mean {known[near[0]]}?"] if near else ["put -- before a text that begins with two dashes"]
     if context is not None:
         hints.append(f"see `{context.command_path} --help`")
     return Told("invalid", message[:1].lower() + message[1:], "; ".join(hints), USAGE)

@@ -10,6 +10,7 @@ import click
 class Extra:
     """A command of the command line alone. `place` is `module:name`, imported when it is needed.
 
+    One that `leads` stands in the help before the operations of its group, any other after them.
     The command's docstring is its description. It returns its exit code, or None for 0. `command.globals_of` and
     `loading.load` give it the settings, `run.present` prints a result. Heavy imports belong inside its function.
     """
@@ -17,6 +18,7 @@ class Extra:
     words: str
     group: str
     place: str
+    leads: bool = False
 
     def load(self) -> click.Command:
         """Import the command."""
@@ -27,8 +29,8 @@ class Extra:
 
 
 EXTRAS: tuple[Extra, ...] = (
-    Extra("mcp start", "Agents' clients", "cortex.cli.mcp:start"),
-    Extra("quickstart", "Memory", "cortex.cli.quickstart:quickstart"),
+    Extra("mcp start", "Node", "cortex.cli.mcp:start", leads=True),
+    Extra("quickstart", "Memory", "cortex.cli.quickstart:quickstart", leads=True),
     Extra("restore", "Node", "cortex.cli.maintenance:restore"),
     Extra("migrate", "Node", "cortex.cli.maintenance:migrate"),
     Extra("benchmark", "Node", "cortex.bench.command:benchmark"),

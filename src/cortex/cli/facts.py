@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec import structs
+
 from cortex.cli.listing import details
 from cortex.cli.terminal import Screen, Spans, block, cells, one_line, printable
 from cortex.ids import short
@@ -15,6 +17,7 @@ from cortex.ops.views import FactHistory, FactPage, FactView
 
 _QUOTED = "  | "
 _CONTENT_CELLS_MIN = 20
+_BEGINNING_CHARS = 100
 
 
 def line(fact: Fact, screen: Screen, before: str = "", content: Spans | None = None) -> str:
@@ -129,12 +132,14 @@ def _details(fact: FactView) -> list[tuple[str, str]]:
 
 def _revisions(revisions: list[Fact], screen: Screen) -> Iterator[str]:
     for fact in revisions:
-        yield line(fact, screen, f"  r{fact.revision}  ")
+        # All but the last were ended by the one after them; only the last one can have been retracted.
+        current = structs.replace(fact, retired_at=None) if fact is not revisions[-1] else fact
+        yield line(current, screen, f"  r{fact.revision}  ")
 
 
 def _slot(slot: list[Span], screen: Screen) -> Iterator[str]:
     for span in slot:
-        times = f"  {span.since} to {span.until or 'now on'}  "
+        times = f"  from {span.since}{f' to {span.until}' if span.until else ''}  "
         yield screen.line([(times, False), (one_line(span.content), False), (f"  ({short(span.id)})", False)])
 
 
@@ -142,13 +147,19 @@ def _hit(hit: Hit, screen: Screen) -> Iterator[str]:
     marked = _marked(hit)
     # Where the snippet is the whole fact, its matches are marked in the line itself.
     whole = one_line(hit.snippet) == one_line(hit.fact.content)
-    yield line(hit.fact, screen, content=marked if whole else None)
+    yield line(hit.fact, screen, content=marked if whole else [(_beginning(hit.fact.content), False)])
     if not whole:
         yield screen.line([("    ", False), *marked])
     for reason in hit.explain:
         yield f"    {one_line(reason.list)}: place {reason.rank}, score {reason.score:g}"
     for turn in hit.context:
         yield line(turn, screen, f"    {turn.seq}  " if turn.seq is not None else "    ")
+
+
+def _beginning(content: str) -> str:
+    """The first words of a text whose snippet says more."""
+    flat = one_line(content[: 2 * _BEGINNING_CHARS])
+    return flat if len(content) <= _BEGINNING_CHARS else f"{flat[:_BEGINNING_CHARS].rstrip()}…"
 
 
 def _marked(hit: Hit) -> Spans:

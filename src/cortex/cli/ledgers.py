@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from cortex.cli import terminal
 from cortex.cli.listing import details
 from cortex.cli.terminal import Screen, one_line
 from cortex.ledger.findings import Verification
@@ -24,19 +25,25 @@ def verification(report: Verification, screen: Screen) -> Iterator[str]:
         yield f"and {report.more_findings:,} more findings"
     texts = f", {report.revisions:,} texts, {report.erased:,} forgotten" if "text" in report.passes else ""
     counted = f"{report.entries:,} entries{texts}"
-    if report.ok:
+    earlier = sum(log.checked_from for log in report.logs)
+    if report.ok and not report.logs:
+        yield "nothing was checked: this file has no ledger yet"
+    elif report.ok and earlier:
+        yield f"✓ nothing wrong in what is new ({counted}); {earlier:,} earlier entries were not checked again"
+    elif report.ok:
         roots = sum(log.checkpoints for log in report.logs)
-        yield f"✓ chain valid ({counted}, {roots:,} checkpoints)"
+        unread = "" if "text" in report.passes else "; the texts were not checked"
+        yield f"✓ chain valid ({counted}, {roots:,} checkpoints{unread})"
     else:
         yield f"✗ NOT valid: {len(report.findings) + report.more_findings:,} findings ({counted} checked)"
 
 
 def head(found: LedgerHead, screen: Screen) -> Iterator[str]:
-    """The signed checkpoint as it is to be kept, then the key to hand to verifiers."""
+    """The signed checkpoint alone, as it is to be kept in a file; beside it the key to hand to verifiers."""
     yield from found.note.splitlines()
-    yield ""
-    yield "Keep this elsewhere to detect rewriting. The line for a verifier's trust file:"
-    yield f"log {found.vkey}"
+    terminal.note(
+        ["Keep this elsewhere to detect rewriting. The line for a verifier's trust file:", f"log {found.vkey}"]
+    )
 
 
 def proof(found: ProofOfFact, screen: Screen) -> Iterator[str]:

@@ -14,4 +14,4 @@ def start(ctx: click.Context, transport: str, tools: str | None) -> int:
     """Serve MCP to the client that started this process, over standard input and output."""
     from cortex.mcp.stdio import run
 
-    return run(load(globals_of(ctx), {"mcp_tools": tools}).settings)
+    return run(load(globals_of(ctx), {"mcp_tools": ("--tools", tools)}).settings)

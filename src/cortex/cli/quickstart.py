@@ -34,6 +34,7 @@ from cortex.ops.views import ListFacts
 _WORD = re.compile(r"[^\W\d_]{4,24}")
 _PROJECT = "quickstart"
 _QUESTION_WORDS = 4
+_PROSE_CHARS = 600
 _SHOWN_CHARS = 150
 
 
@@ -134,7 +135,7 @@ class _Tour:
         took = (time.perf_counter() - began) * 1000
         if not hits:
             raise NotFound(f"nothing was found for {query!r}", "give a document with more text")
-        self._say("Searched", f'"{query}": {len(hits)} hits in {took:.1f} ms, the best one')
+        self._say("Searched", f'"{query}": found in {took:.1f} ms')
         self._say("", f"{short(hits[0].fact.id)}  {hits[0].snippet}")
         return query, hits[0], round(took, 2)
 
@@ -198,13 +199,15 @@ def _document(folder: Path) -> Path:
 
 
 def _question(facts: list[Fact]) -> str:
-    """A few words that one fact has and few others have, from the middle of the document."""
+    """A question that a reader might have: the heading of a section in plain prose, and its rarest words."""
     spread = Counter(word for fact in facts for word in set(_words(fact.content)))
-    longest = sorted(facts, key=lambda fact: -len(fact.content))[: max(1, len(facts) // 3)]
-    chosen = sorted(longest, key=lambda fact: fact.content)[len(longest) // 2]
-    rare = sorted(dict.fromkeys(_words(chosen.content)), key=lambda word: (spread[word], -len(word)))[:_QUESTION_WORDS]
-    in_order = [word for word in dict.fromkeys(_words(chosen.content)) if word in rare]
-    return " ".join(in_order) or chosen.content[:40]
+    prose = [fact for fact in facts if "|" not in fact.content] or facts
+    chosen = min(prose, key=lambda fact: (-min(len(fact.content), _PROSE_CHARS), fact.content))
+    path, _, body = chosen.content.partition(": ")
+    heading = _words(path.rpartition(" > ")[2])[:_QUESTION_WORDS]
+    rare = sorted(dict.fromkeys(_words(body)), key=lambda word: (spread[word], -len(word)))
+    words = [*heading, *(word for word in rare if word not in heading)][:_QUESTION_WORDS]
+    return " ".join(words) or chosen.content[:40]
 
 
 def _words(text: str) -> list[str]:

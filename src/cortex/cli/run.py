@@ -1,19 +1,25 @@
 """Running: from the fields on the line to an open application, its answer on the screen, and the exit code."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from cortex.app import open_app
+from cortex.app import actor_name, default_project, open_app
 from cortex.cli import exits, terminal
 from cortex.cli.command import Globals
 from cortex.cli.loading import load
 from cortex.cli.progress import watching
 from cortex.cli.render import lines
-from cortex.ops.invoke import decode
+from cortex.ledger.keys import NodeKey
+from cortex.ops.context import Caller, Context
+from cortex.ops.invoke import decode, invoke
 from cortex.ops.registry import Operation
+from cortex.settings import Settings
 
 
 @dataclass
@@ -31,15 +37,38 @@ def run_operation(operation: Operation, data: dict[str, object], given: Globals)
     """Run one operation on the file that the settings name."""
     request = decode(operation, data)
     request.check()  # a wrong request makes no file
-    app = open_app(load(given).settings, face="cli")
     stream = _Stream()
+    with _context(operation, load(given).settings) as opened, watching() as progress:
+        context = replace(opened, emit=stream.emit, progress=progress)
+        result = asyncio.run(invoke(context, operation, request))
+    return present(result, as_json=given.json, beside=stream.used)
+
+
+@contextmanager
+def _context(operation: Operation, settings: Settings) -> Iterator[Context]:
+    """What the operation may use, for as long as it runs."""
+    if operation.file == "unused":
+        yield _without_file(settings)
+        return
+    # A mistyped --db is told where something is to be read there: an empty file would only hide it.
+    app = open_app(settings, face="cli", create=operation.file == "made")
     try:
-        with watching() as progress:
-            context = replace(app.context, emit=stream.emit, progress=progress)
-            result: Struct = asyncio.run(app.call(request, context=context))
+        yield app.context
     finally:
         app.close()  # finishes a write that was begun, also after Ctrl-C
-    return present(result, as_json=given.json, beside=stream.used)
+
+
+def _without_file(settings: Settings) -> Context:
+    """The context of an operation that touches no database, so that none has to be there."""
+    absent: Any = None
+    caller = Caller(actor=settings.agent or actor_name(""), face="cli", project=default_project(settings, None))
+    return Context(
+        database=absent,
+        journal=absent,
+        settings=settings,
+        node_key=NodeKey(settings.node_key_path),
+        caller=caller,
+    )
 
 
 def present(result: Struct, *, as_json: bool, beside: bool = False) -> int:

@@ -32,9 +32,10 @@ class Line:
 
 @cache
 def lines() -> tuple[Line, ...]:
-    """Every command: operations in the order of the catalog, then the extra ones."""
+    """Every command: operations in the order of the catalog, the extra ones before or after them."""
     generated = [_generated(operation, line) for operation in OPERATIONS for line in operation.cli]
-    found = (*generated, *map(_extra, EXTRAS))
+    before, after = ([_extra(extra) for extra in EXTRAS if extra.leads is leads] for leads in (True, False))
+    found = (*before, *generated, *after)
     assert len({line.words for line in found}) == len(found), "a command line belongs to one command"
     return found
 

@@ -23,6 +23,15 @@ _STRUCTURED = (*_LISTS, inspect.StructType, inspect.DictType, inspect.TupleType,
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
 
 
+class _Unfit(Exception):
+    """A text that is no value of its field: what was found, and what to give. `read` adds the field's name."""
+
+    def __init__(self, found: str, hint: str) -> None:
+        super().__init__(found)
+        self.found = found
+        self.hint = hint
+
+
 @dataclass(frozen=True)
 class Field:
     """A field of a request, as the command line sees it."""
@@ -92,8 +101,8 @@ def read(found: Field, texts: list[str], inputs: Inputs, *, stdin: bool, label: 
             one = _reader(found.item, inputs, stdin=stdin)
             return [one(text) for text in texts]
         return _reader(found.kind, inputs, stdin=stdin)(texts[-1])
-    except ValueError as error:
-        raise Invalid(f"{label}: {error}") from None
+    except _Unfit as error:
+        raise Invalid(f"{label}: {error.found}", error.hint) from None
 
 
 def metavar(found: Field) -> str:
@@ -165,7 +174,7 @@ def _plain_reader(kind: inspect.Type) -> Reader:
 
 def _whole(text: str) -> int:
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is not a whole number")
+        raise _Unfit(f"{_shown(text)} is not a whole number", "give digits, such as 10")
     return int(text)
 
 
@@ -175,13 +184,13 @@ def _number(text: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{_shown(text)} is not a number")
+        raise _Unfit(f"{_shown(text)} is not a number", "give digits, such as 0.5")
     return number
 
 
 def _truth(text: str) -> bool:
     if text not in ("true", "false"):
-        raise ValueError(f"{_shown(text)} is neither true nor false")
+        raise _Unfit(f"{_shown(text)} is neither true nor false", "give one of them")
     return text == "true"
 
 
@@ -190,7 +199,7 @@ def _choice(values: tuple[Any, ...], text: str) -> object:
     for value in values:
         if text == str(value) or (isinstance(value, int) and text == f"{value:+d}"):
             return value
-    raise ValueError(f"{_shown(text)} is not one of {', '.join(map(str, values))}")
+    raise _Unfit(f"{_shown(text)} is not one of {', '.join(map(str, values))}", "give one of these")
 
 
 def _mapping(kind: inspect.Type, texts: list[str], inputs: Inputs) -> dict[str, object]:
@@ -201,7 +210,7 @@ def _mapping(kind: inspect.Type, texts: list[str], inputs: Inputs) -> dict[str, 
     for text in texts:
         for key, value in _pairs(text, one, inputs).items():
             if key in merged:
-                raise ValueError(f"{_shown(key)} is given twice")
+                raise _Unfit(f"{_shown(key)} is given twice", "give it once")
             merged[key] = value
     return merged
 
@@ -210,11 +219,11 @@ def _pairs(text: str, one: Reader, inputs: Inputs) -> dict[str, object]:
     if text == "-" or text.lstrip().startswith(("{", "@")):
         decoded = _json(_sourced(text, inputs))
         if not isinstance(decoded, dict):
-            raise ValueError("the JSON is not an object")
+            raise _Unfit("the JSON is not an object", 'give an object, such as {"page": 3}')
         return decoded
     key, sign, value = text.partition("=")
     if not sign or not key:
-        raise ValueError(f"{_shown(text)} is neither a JSON object nor key=text")
+        raise _Unfit(f"{_shown(text)} is neither a JSON object nor key=text", "give one of them, or `@FILE`")
     return {key: one(value)}
 
 
@@ -230,7 +239,7 @@ def _file(path: Path) -> str:
         with path.open("rb") as stream:
             data = stream.read(limits.CLI_INPUT_BYTES_MAX + 1)
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+        raise _Unfit(f"cannot read {path}: {error.strerror}", "give a file that can be read after the @") from None
     return _text(data, str(path))
 
 
@@ -247,11 +256,11 @@ def _json(text: str) -> object:
     try:
         return msgspec.json.decode(text.encode())
     except msgspec.DecodeError as error:
-        raise ValueError(f"not JSON: {error}") from None
+        raise _Unfit(f"not JSON: {error}", "give JSON, quoted for the shell, or `@FILE`") from None
     except UnicodeEncodeError:
-        raise ValueError("not JSON: the text is not valid Unicode") from None
+        raise _Unfit("not JSON: the text is not valid Unicode", "give JSON in UTF-8") from None
     except RecursionError:
-        raise ValueError(f"JSON nested too deeply; at most {limits.META_DEPTH_MAX} levels") from None
+        raise _Unfit("JSON nested too deeply", f"give at most {limits.META_DEPTH_MAX} levels") from None
 
 
 def _shown(text: str) -> str:

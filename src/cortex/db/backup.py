@@ -1,14 +1,12 @@
 """Copies of a file while it is in use, and putting one back: both verified before they count."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import apsw
 
 from cortex.db.connect import Tx
-from cortex.errors import Corrupt, Unavailable
-from cortex.files import exists, refuse_existing, sync_folder
+from cortex.errors import Corrupt
+from cortex.files import whole
 
 # With the journal in the main file, a copy is one file.
 _SINGLE_FILE = "PRAGMA journal_mode = DELETE"
@@ -19,24 +17,8 @@ def copy_to(tx: Tx, target: Path) -> None:
 
     Raises Conflict where `target` exists, Unavailable where it cannot be written, Corrupt where the copy is damaged.
     """
-    refuse_existing(target)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise Unavailable(f"{target.parent} cannot be written ({error.strerror})", "give another folder") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with whole(target) as temporary:
         _copy(tx, temporary)
-        # A hard link refuses an existing target, where a rename would replace it.
-        os.link(temporary, target)
-    except FileExistsError:
-        raise exists(target) from None
-    except OSError as error:
-        raise Unavailable(f"{target} cannot be written ({error.strerror})", "give another folder") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(target.parent)
 
 
 def _copy(source: Tx, temporary: Path) -> None:
@@ -48,8 +30,6 @@ def _copy(source: Tx, temporary: Path) -> None:
         damage(target, str(temporary))
     finally:
         target.close()
-    with temporary.open("rb") as written:
-        os.fsync(written.fileno())
 
 
 def overwrite(target: Tx, source: Tx) -> None:

@@ -1,6 +1,7 @@
 """Opening one SQLite connection the way Cortex needs it, on files that may be missing, foreign or read-only."""
 
 import os
+import stat
 import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import apsw
 
 from cortex.db.faults import translate
 from cortex.errors import Invalid, Unavailable
+from cortex.files import found
 
 # A transaction, as the functions of the domain see it: the connection that is inside one.
 Tx: TypeAlias = apsw.Connection
@@ -38,9 +40,7 @@ def create_file(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
-        if path.is_dir():
-            raise Invalid(f"{path} is a folder", "give the path of a file") from None
-        if not path.exists():
+        if not _is_there(path):
             raise Unavailable(f"{path.parent} is not a folder", "give a path inside a folder") from None
     except OSError as error:
         raise Unavailable(f"{path} cannot be created ({error.strerror})", "give another --db") from None
@@ -51,9 +51,7 @@ def connect(path: Path, *, busy_timeout_ms: int, vfs: str | None = None) -> apsw
 
     Raises Invalid for a folder or a file that is not SQLite, Unavailable where it cannot be opened.
     """
-    if path.is_dir():
-        raise Invalid(f"{path} is a folder", "give the path of a file")
-    if not path.exists():
+    if not _is_there(path):
         raise Unavailable(f"there is no file {path}", "`cortex init` makes one")
     try:
         connection = _open(path, vfs)
@@ -64,15 +62,28 @@ def connect(path: Path, *, busy_timeout_ms: int, vfs: str | None = None) -> apsw
     return connection
 
 
+def writable(path: Path) -> bool:
+    """Whether this process may write to a database file: its log lies beside it, so the folder counts too."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _is_there(path: Path) -> bool:
+    at = found(path)
+    if at is None and path.is_symlink():
+        raise Unavailable(f"{path} is a link to {path.readlink()}, which is not there", "mend or remove the link")
+    if at is not None and stat.S_ISDIR(at.st_mode):
+        raise Invalid(f"{path} is a folder", "give the path of a file")
+    return at is not None
+
+
 def _open(path: Path, vfs: str | None) -> apsw.Connection:
-    folder_writable = os.access(path.parent, os.W_OK)
     flags = apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX
-    if os.access(path, os.W_OK) and folder_writable:
+    if writable(path):
         return apsw.Connection(str(path), flags=flags | apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     # A WAL file cannot be read without writing its -shm. Where the folder forbids that and nobody left a -wal,
     # nothing can change the file either, and `immutable` says so.
-    log = Path(f"{path}-wal")
-    immutable = not folder_writable and not (log.exists() and log.stat().st_size)
+    log = found(Path(f"{path}-wal"))
+    immutable = not os.access(path.parent, os.W_OK) and (log is None or log.st_size == 0)
     uri = f"file:{urllib.parse.quote(str(path))}?mode=ro{'&immutable=1' if immutable else ''}"
     return apsw.Connection(uri, flags=flags | apsw.SQLITE_OPEN_READONLY, vfs=vfs)
 

@@ -5,7 +5,8 @@ import apsw
 from cortex.db.connect import Tx
 from cortex.db.migrate import Migration, apply
 
-_OBJECTS = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%'"
+# SQLite's own statistics are the only tables that may come and go.
+_OBJECTS = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT IN ('sqlite_stat1', 'sqlite_stat4')"
 
 
 def differences(tx: Tx, migrations: tuple[Migration, ...]) -> list[str]:

@@ -117,7 +117,7 @@ class Writer:
             except _RefusedError:
                 self._roll_back()
                 return self._transaction(list(drain.taken), _guarded)
-        except (apsw.Error, CortexError, _RolledBackError) as error:
+        except Exception as error:  # noqa: BLE001 - every caller of the batch is told; if the thread ended, none would be
             failure = self._clean_up(error)
             # Nothing is taken yet where the transaction could not begin: then all that is queued fails with it.
             return [Outcome(job, None, failure) for job in drain.taken or list(drain)]
@@ -136,7 +136,7 @@ class Writer:
 
     def _begin(self) -> apsw.Connection:
         if self._connection is None:
-            self._connection = self._connect()
+            self._connection = self._reached()
         self._connection.execute("BEGIN IMMEDIATE")
         schema = value(self._connection, "PRAGMA user_version")
         if schema != self._schema:
@@ -145,6 +145,14 @@ class Writer:
                 "start this process again with that version",
             )
         return self._connection
+
+    def _reached(self) -> apsw.Connection:
+        try:
+            return self._connect()
+        except OSError as error:
+            raise Unavailable(
+                f"{self._path} cannot be opened ({error.strerror or error})", "check the disk, then try again"
+            ) from error
 
     def _commit(self, connection: apsw.Connection) -> None:
         token = os.urandom(12)
@@ -164,7 +172,7 @@ class Writer:
         """
         self._drop_connection()
         try:
-            self._connection = self._connect()
+            self._connection = self._reached()
             self._connection.execute("BEGIN IMMEDIATE")
             if value(self._connection, "SELECT commit_token FROM file_state") == token:
                 self._connection.execute("ROLLBACK")
@@ -237,7 +245,7 @@ class _Drain:
 def _plainly(connection: Tx, job: Job) -> Outcome:
     try:
         return Outcome(job, job.run(connection))
-    except Exception as error:
+    except Exception as error:  # whatever it is, the second run of the batch tells its caller
         if not connection.in_transaction:
             raise _RolledBackError(error) from error
         raise _RefusedError from error
@@ -248,7 +256,7 @@ def _guarded(connection: Tx, job: Job) -> Outcome:
     try:
         result = job.run(connection)
         connection.execute("RELEASE operation")
-    except Exception as error:
+    except Exception as error:  # whatever it is, the caller of this operation is told, and no other
         if not connection.in_transaction:
             raise _RolledBackError(error) from error
         connection.execute("ROLLBACK TO operation")

@@ -12,7 +12,7 @@ from typing import Any
 
 from cortex import canonical, limits, times
 from cortex.db.connect import Tx, value
-from cortex.errors import Invalid
+from cortex.errors import Corrupt, Invalid, Unavailable
 from cortex.ledger import merkle
 
 LOG = "transactions"
@@ -106,6 +106,10 @@ def start(tx: Tx, origin: str, vkey: str, *, at: str, actor: str) -> State:
     return log.state
 
 
+# What the 14 hex digits of a `rev` can hold: up to the year 4253.
+_MICROS_END = 1 << 56
+
+
 class Appending:
     """The entries of one command, collected; `appending` writes them when the command is done."""
 
@@ -114,6 +118,8 @@ class Appending:
         self.actor = actor
         # Time in a log never runs back, whatever the wall clock does; within one microsecond the clock counts.
         self.ts = max(at, state.ts)
+        if not 0 <= times.micros(self.ts) < _MICROS_END:
+            raise Unavailable(f"the clock says {self.ts}, which no entry can bear", "set the clock of this machine")
         self.state = state
         self._clock = state.clock + 1 if self.ts == state.ts else 0
         self.entries: list[_Entry] = []
@@ -210,11 +216,23 @@ def leaf_bytes(tx: Tx, log: int, idx: int) -> bytes:
 
 
 def encode_row(row: tuple[object, ...]) -> bytes:
-    """The hashed bytes of a row of LEAF_COLUMNS; hashes are stored as bytes and hashed as hex."""
+    """The hashed bytes of a row of LEAF_COLUMNS; hashes are stored as bytes and hashed as hex.
+
+    Raises Corrupt for values that are not of their column's type.
+    """
     actor, batch, batch_n, digest, idx, kind, parent, prev, *rest = row
-    assert isinstance(prev, bytes)
-    digest = digest.hex() if isinstance(digest, bytes) else None
-    return canonical.encode((actor, batch, batch_n, digest, idx, kind, parent, prev.hex(), *rest))  # type: ignore[arg-type]
+    if not isinstance(prev, bytes) or not isinstance(digest, bytes | None):
+        raise Corrupt(f"entry {idx} has a hash that is not bytes", _RESTORE)
+    hexed = None if digest is None else digest.hex()
+    try:
+        return canonical.encode((actor, batch, batch_n, hexed, idx, kind, parent, prev.hex(), *rest))  # type: ignore[arg-type]
+    except TypeError:
+        raise Corrupt(
+            f"entry {idx} has a field that is not text", "restore a backup with `cortex restore FROM`"
+        ) from None
+
+
+_RESTORE = "restore a backup with `cortex restore FROM`"
 
 
 def nodes(tx: Tx, log: int) -> merkle.Get:

@@ -39,12 +39,11 @@ def format_of(target: Path) -> Format:
     return endings[target.suffix.lower()]
 
 
-def write(tx: Tx, origin: str, target: Path, form: Format, progress: Progress) -> tuple[int, int]:
-    """Write the log `origin` to `target`, whole or not at all. Returns how many entries and checkpoints it has.
+def write(tx: Tx, state: chain.State, target: Path, form: Format, progress: Progress) -> int:
+    """Write a log to `target`, whole or not at all. Returns how many checkpoints it has.
 
     Raises Conflict where `target` exists, Unavailable where it cannot be written.
     """
-    state = next(state for state in chain.logs(tx) if state.origin == origin)
     leaves = _leaves(tx, state, progress)
     notes = [row[0] for row in tx.execute("SELECT note FROM ledger_checkpoint WHERE log = ? ORDER BY seq", (state.id,))]
     if form == "directory":
@@ -58,7 +57,7 @@ def write(tx: Tx, origin: str, target: Path, form: Format, progress: Progress) -
     else:
         with files.new_file(target) as file:
             _write_csv(file, tx, state)
-    return state.size, len(notes)
+    return len(notes)
 
 
 def _leaves(tx: Tx, state: chain.State, progress: Progress) -> Iterator[bytes]:

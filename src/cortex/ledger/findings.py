@@ -84,5 +84,7 @@ class Verification(Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0 valid, 1 tampered."""
-        return 0 if self.ok else 1
+        """0 valid, 1 tampered, 3 where there was no ledger to check."""
+        if not self.ok:
+            return 1
+        return 0 if self.logs else 3

@@ -9,7 +9,7 @@ from typing import Any
 
 from cortex import canonical, limits
 from cortex.db.connect import Tx, integer
-from cortex.errors import CortexError, Invalid
+from cortex.errors import Corrupt, CortexError, Invalid
 from cortex.ledger import chain, checkpoint, merkle
 from cortex.ledger.chain import State
 from cortex.ledger.findings import Findings, LogChecked
@@ -45,8 +45,8 @@ def check(
 ) -> tuple[LogChecked, Remembered]:
     """Check one log. With `incremental`, entries that `remembered` covers are taken as they were then.
 
-    `own_vkey` is the key this machine holds for the log, None when it holds none. Returns what was checked, and what is
-    to be remembered if nothing was found.
+    `own_vkey` is the key this machine would sign the log with, None when it has no key. Returns what was checked, and
+    what is to be remembered if nothing was found.
     """
     # The index of the last entry is found at once; entries are only counted where all of them are read anyway.
     count = integer(tx, "SELECT coalesce(max(idx), -1) + 1 FROM transactions WHERE log = ?", (state.id,))
@@ -55,8 +55,7 @@ def check(
         count = integer(tx, "SELECT count(*) FROM transactions WHERE log = ?", (state.id,))
     walk = _begin(state, resume)
     start = walk.size
-    vkey = own_vkey or state.vkey
-    signed = _check_checkpoints(tx, state, vkey, count, walk, findings)
+    signed = _check_checkpoints(tx, state, state.vkey, count, walk, findings)
     if remembered is not None:
         _expect_remembered(remembered, count, walk, findings)
     _walk(tx, state, walk, findings, progress)
@@ -73,7 +72,7 @@ def check(
         root=root.hex(),
         checked_from=start,
         checkpoints=signed,
-        signatures="this node's key" if own_vkey else "the key that the log itself names (origin not checked)",
+        signatures=_key_used(own_vkey, state.vkey),
         memory=f"{remembered.size} entries, verified at {remembered.verified_at}" if remembered else "none",
     )
     kept = Remembered(
@@ -86,6 +85,15 @@ def check(
         verified_at="",
     )
     return checked, kept
+
+
+def _key_used(own_vkey: str | None, vkey: str) -> str:
+    """Whose key the checkpoints were checked against, in words; a key that is not ours vouches for nothing."""
+    if own_vkey == vkey:
+        return "this node's key"
+    if own_vkey is None:
+        return "the key that the log itself names (origin not checked)"
+    return "the key that the log itself names, which is NOT this node's (origin not checked)"
 
 
 def _begin(state: State, resume: Remembered | None) -> _Walk:
@@ -175,15 +183,16 @@ def _rows(tx: Tx, log: int, last: int) -> list[Any]:
 
 
 def _check_entry(tx: Tx, state: State, walk: _Walk, row: tuple[Any, ...], findings: Findings) -> None:
-    actor, batch, batch_n, digest, idx, kind, parent, prev, project, rev, subject, ts, v, stored = row
+    _, batch, batch_n, _, idx, kind, _, prev, _, _, _, ts, v, stored = row
     if idx != walk.next:
         findings.add("GAP", f"entries {walk.next} to {idx - 1} are missing", origin=state.origin, entry=walk.next)
     if v != canonical.VERSION or kind not in canonical.KINDS or (kind == "origin") != (idx == 0):
         findings.add("LEAF_FORM", f"version {v} of kind {kind!r}", origin=state.origin, entry=idx)
-    encoded = canonical.encode(
-        (actor, batch, batch_n, digest and digest.hex(), idx, kind, parent, prev.hex(), project, rev, subject, ts, v)
-    )
-    hashed = merkle.leaf_hash(encoded)
+    try:
+        hashed = merkle.leaf_hash(chain.encode_row(row[:-1]))
+    except Corrupt as error:
+        findings.add("LEAF_FORM", error.message, origin=state.origin, entry=idx)
+        hashed = bytes(merkle.HASH_BYTES)
     if hashed != stored:
         findings.add("LEAF_HASH", "its columns do not give its hash", origin=state.origin, entry=idx)
     if prev != walk.head:

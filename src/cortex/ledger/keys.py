@@ -8,8 +8,8 @@ import base64
 import os
 from pathlib import Path
 
-from cortex.errors import Conflict, Invalid, Unavailable
-from cortex.files import write_whole
+from cortex.errors import Conflict, Unavailable
+from cortex.files import found, write_whole
 from cortex.ledger.checkpoint import SEED_BYTES, Signer
 
 _PREFIX = "cortex-node-key/v1 "
@@ -25,7 +25,8 @@ class NodeKey:
         self._vkeys: dict[str, str] = {}
 
     def exists(self) -> bool:
-        return self.path.exists()
+        """Whether there is a key yet. Raises Unavailable where that cannot be seen."""
+        return found(self.path) is not None
 
     def signer(self, origin: str) -> Signer:
         """Signs as `origin`, making the key first if need be."""
@@ -56,7 +57,7 @@ class NodeKey:
         except ValueError:
             seed = b""
         if not text.startswith(_PREFIX) or len(seed) != SEED_BYTES:
-            raise Invalid(
+            raise Unavailable(
                 f"{self.path} is not a node key",
                 "put the right file back, or move it away: Cortex then goes on under a new key and origin",
             )

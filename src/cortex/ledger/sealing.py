@@ -18,7 +18,12 @@ def ensure_log(tx: Tx, key: NodeKey, *, at: str, actor: str) -> chain.State:
 
 
 def begin_origin(tx: Tx, before: chain.State | None, key: NodeKey, *, at: str, actor: str) -> chain.State:
-    """A new origin of the same node; its first entry names the log `before` it, with its size and root."""
+    """A new origin of the same node; its first entry names the log `before` it, with its size and root.
+
+    Where the key of that log is here, its last entries are sealed first: nobody signs for them afterwards.
+    """
+    if before is not None and key.vkey(before.origin) == before.vkey:
+        seal(tx, before, key)
     origin = chain.new_origin(None if before is None else before.origin.split("/")[2])
     return chain.start(tx, origin, key.vkey(origin), at=at, actor=actor)
 

@@ -98,7 +98,7 @@ def _parts(uri: str) -> tuple[str, str]:
         parts = urlsplit(uri)
         name = unquote(parts.path.removeprefix("/"), errors="strict")
     except ValueError:
-        raise Invalid(f"{uri[:200]!r} is not a URI in UTF-8") from None
+        raise Invalid(f"{uri[:200]!r} is not a URI in UTF-8", "see resources/templates/list") from None
     return (parts.netloc, name) if parts.scheme == _SCHEME else ("", "")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cortex.db.connect import Tx, value
+from cortex.files import found
 
 _CHUNK_BYTES = 1 << 20
 _PIECE_BYTES = 48
@@ -42,31 +43,47 @@ def scan(path: Path, wanted: Iterable[Sample]) -> tuple[Sample, ...]:
     hit: set[Sample] = set()
     overlap = max((len(sample.found) for sample in left), default=1) - 1
     for file in (path, Path(f"{path}-wal")):
-        if not file.exists():
+        if found(file) is None:
             continue
         with file.open("rb") as raw:
             tail = b""
             while left and (chunk := raw.read(_CHUNK_BYTES)):
                 window = tail + chunk
-                found = {sample for sample in left if sample.found in window}
-                hit |= found
-                left -= found
+                here = {sample for sample in left if sample.found in window}
+                hit |= here
+                left -= here
                 tail = window[-overlap:] if overlap else b""
     return tuple(hit)
 
 
 def held_elsewhere(tx: Tx, sample: Sample) -> bool:
-    """Whether a fact that is still kept has this piece of text."""
+    """Whether this piece of text stands in something that is still kept: a fact's text, its labels, a name."""
     if not sample.text:
         return False
     piece = sample.found.decode(errors="ignore")
-    return value(tx, "SELECT 1 FROM revision WHERE instr(content, ?) LIMIT 1", (piece,)) is not None
+    return any(value(tx, _holds(table, columns), (piece,)) is not None for table, columns in _TEXTS.items())
+
+
+# Every column with text that people or programs gave.
+_TEXTS = {
+    "revision": ("content", "type", "tags", "key", "source", "meta", "thread", "actor", "grams"),
+    "project": ("name",),
+    "import_run": ("name",),
+    "transactions": ("subject", "project", "actor"),
+}
+
+
+def _holds(table: str, columns: tuple[str, ...]) -> str:
+    return f"SELECT 1 FROM {table} WHERE {' OR '.join(f'instr({column}, ?1)' for column in columns)} LIMIT 1"
 
 
 def unscrubbed(tx: Tx) -> list[str]:
-    """Facts that were erased while a reader kept the write-ahead log from being emptied."""
-    rows = tx.execute("SELECT id FROM fact WHERE erased_at IS NOT NULL AND scrubbed_at IS NULL LIMIT 1000")
-    return [row[0] for row in rows]
+    """Facts that were erased while the raw files could not be cleaned, or were found not to be clean afterwards."""
+    return [row[0] for row in tx.execute(f"SELECT id FROM fact WHERE {UNSCRUBBED} ORDER BY id")]
+
+
+# As the index has it.
+UNSCRUBBED = "erased_at IS NOT NULL AND scrubbed_at IS NULL"
 
 
 def mark_scrubbed(tx: Tx, fact_ids: Iterable[str], at: str) -> None:

@@ -23,15 +23,15 @@ def insert(tx: Tx, log: Appending, new: Decided) -> tuple[Fact, bool]:
     """
     new = _since(new, log.ts)
     project_id = projects.ensure(tx, new.project)
-    fingerprint = _fingerprint(project_id, new)
-    existing = _duplicate(tx, project_id, fingerprint, new, log.ts)
+    mark = fingerprint(project_id, new.type, new.key, new.thread, new.seq, new.content)
+    existing = _duplicate(tx, project_id, mark, new, log.ts)
     if existing is not None:
         return lookup.revision(tx, existing), True
     tx.execute("INSERT INTO fact (id, tail, project_id) VALUES (?, ?, ?)", (new.id, plain(new.id)[::-1], project_id))
     placed = log.add(
         "fact", subject=new.id, project=new.project, digest=fact_digest(new.salt, fields(new)), versioned=True
     )
-    _write(tx, new, project_id, 1, None, placed, log.actor, fingerprint)
+    _write(tx, new, project_id, 1, None, placed, log.actor, mark)
     return _fact(new, 1, placed, log.actor), False
 
 
@@ -47,8 +47,8 @@ def revise(tx: Tx, log: Appending, new: Decided, if_revision: int | None) -> Fac
         versioned=True,
     )
     _retire(tx, row_id, placed)
-    fingerprint = _fingerprint(project_id, new)
-    _write(tx, new, project_id, number + 1, rev, placed, log.actor, fingerprint)
+    mark = fingerprint(project_id, new.type, new.key, new.thread, new.seq, new.content)
+    _write(tx, new, project_id, number + 1, rev, placed, log.actor, mark)
     return _fact(new, number + 1, placed, log.actor)
 
 
@@ -124,15 +124,14 @@ def _write(
     parent: str | None,
     placed: Placed,
     actor: str,
-    fingerprint: int,
+    mark: int,
 ) -> None:
-    grams = text.grams(f"{new.content} {new.key or ''} {new.tags}")
     tx.execute(
         _INSERT,
         (
             new.id, project_id, number, placed.rev, parent, new.content, new.type, new.tags, new.key, new.source,
             new.meta, new.confidence, new.valid_from, new.valid_until, new.thread, new.seq, actor, placed.ts,
-            new.salt, placed.log, placed.idx, fingerprint, grams,
+            new.salt, placed.log, placed.idx, mark, grams(new.content, new.key, new.tags),
         ),
     )  # fmt: skip
     text.add(tx, tx.last_insert_rowid())
@@ -155,14 +154,20 @@ _INSERT = (
 )
 
 
-def _fingerprint(project_id: int, new: Decided) -> int:
-    parts = (str(project_id), new.type, new.key, new.thread, None if new.seq is None else str(new.seq), new.content)
+def fingerprint(project_id: int, kind: str, key: str | None, thread: str | None, seq: int | None, content: str) -> int:
+    """What duplicates have in common, in 64 bits, by which they are looked up."""
+    parts = (str(project_id), kind, key, thread, None if seq is None else str(seq), content)
     joined = b"".join(b"-" if p is None else b"%d:%b" % (len(p.encode()), p.encode()) for p in parts)
     return int.from_bytes(hashlib.blake2b(joined, digest_size=8).digest(), "big", signed=True)
 
 
-def _duplicate(tx: Tx, project_id: int, fingerprint: int, new: Decided, now: str) -> int | None:
-    if value(tx, "SELECT 1 FROM revision WHERE fingerprint = ? AND retired_at IS NULL", (fingerprint,)) is None:
+def grams(content: str, key: str | None, tags: str) -> str | None:
+    """What a fact has in the index's column for unspaced scripts."""
+    return text.grams(f"{content} {key or ''} {tags}")
+
+
+def _duplicate(tx: Tx, project_id: int, mark: int, new: Decided, now: str) -> int | None:
+    if value(tx, "SELECT 1 FROM revision WHERE fingerprint = ? AND retired_at IS NULL", (mark,)) is None:
         return None
     visible, bindings = View(as_of=None if new.dated else now).condition()
     dated = "AND r.valid_from = :valid_from" if new.dated else ""
@@ -173,7 +178,7 @@ def _duplicate(tx: Tx, project_id: int, fingerprint: int, new: Decided, now: str
         "AND r.content = :content AND r.type = :type AND r.key IS :key AND r.thread IS :thread AND r.seq IS :seq "
         f"AND r.valid_until IS :valid_until {dated} AND {visible} ORDER BY r.id LIMIT 1",
         {
-            **bindings, "fingerprint": fingerprint, "project_id": project_id, "content": new.content,
+            **bindings, "fingerprint": mark, "project_id": project_id, "content": new.content,
             "type": new.type, "key": new.key, "thread": new.thread, "seq": new.seq,
             "valid_until": new.valid_until, "valid_from": new.valid_from,
         },

@@ -122,7 +122,7 @@ def slot(tx: Tx, project: str, key: str, known_at: str | None = None) -> list[Sp
         {**bindings, "project": project, "key": key},
     ).fetchall()
     spans = []
-    for (fact_id, content, number, since, until), following in zip(rows, [*rows[1:], None], strict=True):
+    for (fact_id, content, number, since, until), following in zip(rows, [*rows[1:], None], strict=False):
         ends = [end for end in (until, following and following[3]) if end is not None]
         spans.append(Span(id=fact_id, content=content, revision=number, since=since, until=min(ends, default=None)))
     return spans

@@ -12,6 +12,8 @@ from cortex.memory.model import Fact
 # Without a query, what guides work comes before what happened; unknown types stand in the middle.
 RANKS = {"preference": 0, "decision": 1, "error": 2, "pattern": 3, "task": 4, "knowledge": 6, "episode": 7}
 RANK_OTHER = 5
+# With a query, preferences take at most this part of the budget: one in so many tokens.
+LASTING_PART = 4
 _ABRIDGED_TOKENS_MIN = 24
 _SPACE = re.compile(r"\s+")
 _PLAIN = re.compile(r"[\w./@:+-]{1,128}")

@@ -8,6 +8,7 @@ from cortex.canonical import fact_digest
 from cortex.db.connect import Tx, integer, value
 from cortex.ids import plain
 from cortex.ledger.findings import Findings
+from cortex.memory import facts
 from cortex.progress import Progress
 
 
@@ -53,20 +54,23 @@ class _Entry(NamedTuple):
     fact_project: int | None
     own_project: int | None
     tail: str | None
+    grams: str | None
+    fingerprint: int
 
 
 _ENTRIES = """
 SELECT t.log, t.idx, t.kind, t.subject, t.project, t.rev, t.parent, t.digest, t.actor, t.ts,
        r.id, r.fact_id, p.name, r.rev, r.parent, r.actor, r.recorded_at, r.retired_at, r.number, r.salt, r.content,
        r.type, r.tags, r.key, r.source, r.meta, r.confidence, r.valid_from, r.valid_until, r.thread, r.seq,
-       e.parent, e.ts, b.number, b.retired_log, b.retired_idx, f.project_id, r.project_id, f.tail
+       e.parent, e.ts, b.number, b.retired_log, b.retired_idx, f.project_id, r.project_id, f.tail, r.grams,
+       r.fingerprint
 FROM transactions AS t
 LEFT JOIN revision AS r ON r.log = t.log AND r.idx = t.idx
 LEFT JOIN project AS p ON p.id = r.project_id
 LEFT JOIN fact AS f ON f.id = r.fact_id
 LEFT JOIN transactions AS e ON e.log = r.retired_log AND e.idx = r.retired_idx AND e.kind IN ('revise', 'retract')
 LEFT JOIN revision AS b ON b.rev = t.parent
-WHERE t.log = ? AND t.idx > ? ORDER BY t.idx LIMIT ?
+WHERE t.log = ? AND t.idx > ? ORDER BY t.idx
 """
 
 
@@ -75,13 +79,16 @@ class _Names:
 
     def __init__(self, tx: Tx) -> None:
         rows = tx.execute("SELECT log, idx, subject, project FROM transactions WHERE kind = 'rename' ORDER BY log, idx")
-        self._renames = [((log, idx), old, new) for log, idx, old, new in rows]
+        self._renames: dict[object, list[tuple[tuple[Any, Any], object]]] = {}
+        for log, idx, old, new in rows:
+            self._renames.setdefault(old, []).append(((log, idx), new))
 
     def today(self, entry: _Entry) -> str | None:
-        name = entry.project
-        for at, old, new in self._renames:
-            if at > (entry.log, entry.idx) and name == old:
-                name = new
+        name: object = entry.project
+        at = (entry.log, entry.idx)
+        while following := [rename for rename in self._renames.get(name, ()) if rename[0] > at]:
+            at, name = following[0]
+        assert name is None or isinstance(name, str)
         return name
 
 
@@ -96,28 +103,27 @@ def check(tx: Tx, findings: Findings, *, since: dict[int, int], progress: Progre
     logs: list[Any] = tx.execute("SELECT id, origin FROM ledger_log ORDER BY id").fetchall()
     for log, origin in logs:
         last = since.get(log, 0) - 1
-        while rows := _entries(tx, log, last):
-            for entry in rows:
-                found = _check_entry(tx, entry, names)
-                if found is not None:
-                    findings.add(*found, origin=origin, entry=entry.idx)
-                revisions += entry.row is not None
-                erased += entry.kind == "erase"
-            last = rows[-1].idx
-            done += len(rows)
-            progress(done, total, "facts")
+        for row in tx.execute(_ENTRIES, (log, last)):
+            entry = _Entry._make(row)
+            found = _check_entry(tx, entry, names)
+            if found is not None:
+                findings.add(*found, origin=origin, entry=entry.idx)
+            revisions += entry.row is not None
+            erased += entry.kind == "erase"
+            done += 1
+            if done % limits.TEXT_CHUNK_LEAVES == 0 or done == total:
+                progress(done, total, "facts")
     if not since:
-        _check_unrecorded(tx, findings)
+        _check_unrecorded(tx, findings, revisions)
     return revisions, erased
-
-
-def _entries(tx: Tx, log: int, last: int) -> list[_Entry]:
-    return [_Entry._make(row) for row in tx.execute(_ENTRIES, (log, last, limits.TEXT_CHUNK_LEAVES))]
 
 
 def _check_entry(tx: Tx, entry: _Entry, names: _Names) -> tuple[str, str] | None:
     if entry.kind in {"fact", "revise"}:
-        return _check_recorded(tx, entry, names) or _check_ended(entry)
+        try:
+            return _check_recorded(tx, entry, names) or _check_ended(entry)
+        except (TypeError, AttributeError):
+            return "FACT_CHANGED", f"fact {entry.subject}: a field is not of the type that it should be"
     if entry.kind == "retract":
         return _check_ended(entry)
     if entry.kind == "erase":
@@ -150,9 +156,21 @@ def _check_recorded(tx: Tx, entry: _Entry, names: _Names) -> tuple[str, str] | N
             return "FACT_CHANGED", f"fact {entry.subject}: {what} is {held}, the entry says {recorded}"
     if not hmac.compare_digest(_digest(entry), entry.digest or b""):
         return "FACT_CHANGED", f"fact {entry.subject}: its text or a field differs from what was recorded"
+    if _marks(entry) != (entry.grams, entry.fingerprint):
+        return (
+            "FACT_CHANGED",
+            f"fact {entry.subject}: what finds it by script or as a duplicate is not what its text gives",
+        )
     if entry.retired_at != entry.ended_ts or (entry.ended_ts is not None and entry.ended_parent != entry.rev):
         return "FACT_CHANGED", f"fact {entry.subject}: no entry ended the belief at {entry.retired_at}"
     return None
+
+
+def _marks(entry: _Entry) -> tuple[str | None, int]:
+    """The columns that are made from the others."""
+    assert entry.own_project is not None
+    mark = facts.fingerprint(entry.own_project, entry.type, entry.key, entry.thread, entry.seq, entry.content)
+    return facts.grams(entry.content, entry.key, entry.tags), mark
 
 
 def _number(entry: _Entry) -> int:
@@ -197,18 +215,47 @@ def _check_import(tx: Tx, entry: _Entry) -> tuple[str, str] | None:
     return None
 
 
-def _check_unrecorded(tx: Tx, findings: Findings) -> None:
-    rows = tx.execute(
-        "SELECT r.fact_id, r.number FROM revision AS r WHERE NOT EXISTS (SELECT 1 FROM transactions AS t"
-        " WHERE t.log = r.log AND t.idx = r.idx AND t.kind IN ('fact', 'revise')) LIMIT ?",
-        (limits.FINDINGS_MAX,),
-    )
-    for fact_id, number in rows:
-        findings.add("FACT_CHANGED", f"no entry recorded revision {number} of fact {fact_id}")
-    rows = tx.execute(
-        "SELECT f.id FROM fact AS f WHERE f.erased_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM transactions AS t"
-        " WHERE t.subject = f.id AND t.kind = 'erase') LIMIT ?",
-        (limits.FINDINGS_MAX,),
-    )
-    for (fact_id,) in rows:
-        findings.add("FACT_MISSING", f"fact {fact_id} is marked as erased, and no entry says so")
+def _check_unrecorded(tx: Tx, findings: Findings, matched: int) -> None:
+    """What is held without an entry. Tables are read themselves: an index could have been made to leave rows out."""
+    held = integer(tx, "SELECT count(*) FROM revision NOT INDEXED")
+    if held != matched:
+        findings.add("FACT_CHANGED", f"{held} revisions are held, and entries recorded {matched} of them")
+    for code, told, query in _UNRECORDED:
+        for (what,) in tx.execute(f"{query} LIMIT {limits.FINDINGS_PER_CODE_MAX}"):
+            findings.add(code, told.format(what))
+
+
+_UNRECORDED = (
+    (
+        "FACT_CHANGED",
+        "no entry recorded a revision of fact {}",
+        (
+            "SELECT r.fact_id FROM revision AS r NOT INDEXED WHERE NOT EXISTS (SELECT 1 FROM transactions AS t"
+            " WHERE t.log = r.log AND t.idx = r.idx AND t.kind IN ('fact', 'revise'))"
+        ),
+    ),
+    (
+        "FACT_CHANGED",
+        "no entry recorded fact {}",
+        (
+            "SELECT f.id FROM fact AS f NOT INDEXED WHERE NOT EXISTS (SELECT 1 FROM transactions AS t"
+            " WHERE t.subject = f.id AND t.kind = 'fact')"
+        ),
+    ),
+    (
+        "FACT_CHANGED",
+        "no entry recorded import {}",
+        (
+            "SELECT i.id FROM import_run AS i NOT INDEXED WHERE NOT EXISTS (SELECT 1 FROM transactions AS t"
+            " WHERE t.log = i.log AND t.idx = i.idx AND t.subject = i.id AND t.kind = 'import')"
+        ),
+    ),
+    (
+        "FACT_MISSING",
+        "fact {} is marked as erased, and no entry says so",
+        (
+            "SELECT f.id FROM fact AS f NOT INDEXED WHERE f.erased_at IS NOT NULL AND NOT EXISTS"
+            " (SELECT 1 FROM transactions AS t WHERE t.subject = f.id AND t.kind = 'erase')"
+        ),
+    ),
+)

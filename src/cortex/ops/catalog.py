@@ -26,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
     projects.rename,
     ledger.checkpoint,
     ledger.verify,
+    ledger.accept,
     ledger.export_ledger,
     ledger.ledger_history,
     ledger.prove,

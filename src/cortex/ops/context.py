@@ -14,6 +14,7 @@ from cortex.settings import Settings
 if TYPE_CHECKING:
     from cortex.ops.journal import Journal
 
+
 @dataclass(frozen=True)
 class Caller:
     """Who calls: the name written on changes, the face it came through, and the project it works in."""
@@ -23,6 +24,8 @@ class Caller:
     project: str
     # Over MCP a model picks the id; what cannot be undone takes the whole of it.
     full_ids: bool = False
+    # Whether nobody else waits for this process, so that long work may run in it.
+    alone: bool = False
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ async def revise(ctx: Context, request: ReviseFact) -> Fact:
     for _ in range(_REVISE_ATTEMPTS_MAX):
         before = await ctx.database.read(lambda tx: lookup.current(tx, lookup.resolve(tx, request.id)))
         after = _revised(ctx, request, before)
-        if request.if_revision is None and _same(after, before):
+        if request.if_revision in {None, before.revision} and _same(after, before):
             return before
         command = FactRevised(
             actor=ctx.caller.actor, at=ctx.now(), new=after, if_revision=request.if_revision or before.revision
@@ -231,20 +231,16 @@ async def forget(ctx: Context, request: ForgetFact) -> Receipt:
     erased = await ctx.journal.commit(FactErased(actor=ctx.caller.actor, at=ctx.now(), fact_id=fact_id))
     emptied = await scrub(ctx)
     residue = await _residue(ctx, taken) if emptied else 0
+    if emptied and not residue:
+        at = ctx.now()
+        await ctx.database.write(lambda tx: erasure.mark_scrubbed(tx, [fact_id], at))
     return _receipt(fact_id, erased, emptied, residue)
 
 
 async def scrub(ctx: Context) -> bool:
-    """Empty the write-ahead log after erasures, and note it. False where a reader of another process held it up."""
-    waiting = await ctx.database.read(erasure.unscrubbed)
-    if waiting:
-        await ctx.database.write(text.sweep)
-    if not await asyncio.to_thread(ctx.database.empty_log):
-        return False
-    if waiting:
-        at = ctx.now()
-        await ctx.database.write(lambda tx: erasure.mark_scrubbed(tx, waiting, at))
-    return True
+    """Empty the index's leftovers and the write-ahead log. False where a reader of another process holds the log."""
+    await ctx.database.write(text.sweep)
+    return await asyncio.to_thread(ctx.database.empty_log)
 
 
 async def _residue(ctx: Context, taken: tuple[erasure.Sample, ...]) -> int:
@@ -255,9 +251,9 @@ async def _residue(ctx: Context, taken: tuple[erasure.Sample, ...]) -> int:
 def _receipt(fact_id: str, erased: Erased, emptied: bool, residue: int) -> Receipt:
     note = "Backups, exports and copies made before still hold the text."
     if not emptied:
-        note = f"A reader holds the write-ahead log; it is emptied at the next chance (`cortex doctor`). {note}"
+        note = f"A reader holds the write-ahead log: when it has ended, `cortex doctor` finishes this. {note}"
     if residue:
-        note = f"Traces were found in the raw files: close other programs that use them, then `cortex doctor`. {note}"
+        note = f"Traces were found in the raw files: `cortex doctor` writes the file anew without them. {note}"
     return Receipt(
         id=fact_id,
         state="scrubbed" if emptied and not residue else "erased",

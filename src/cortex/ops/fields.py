@@ -101,8 +101,8 @@ def check_name(name: str, given: str | None) -> None:
 
 def check_content(content: str) -> None:
     """Raise Invalid for empty text or a lone surrogate, TooLarge beyond CONTENT_BYTES_MAX."""
-    if not content.strip():
-        raise Invalid("the content is empty", "give the fact's text")
+    if not any(char.isprintable() and not char.isspace() for char in content):
+        raise Invalid("the content has nothing to read in it", "give the fact's text")
     check_bytes("content", content, limits.CONTENT_BYTES_MAX)
 
 

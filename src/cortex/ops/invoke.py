@@ -2,20 +2,17 @@
 
 import re
 import typing
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from cortex import limits
-from cortex.errors import CortexError, Invalid, TooLarge
+from cortex.errors import Invalid
+from cortex.ops import mismatch
 from cortex.ops.context import Context
 from cortex.ops.registry import Operation, Request, decode_custom, encode_custom
 
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.+)`", re.DOTALL)
-_PATH = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
-_TOO_LONG = re.compile(r"length <= (\d+)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -29,20 +26,24 @@ def decode(operation: Operation, given: Any, *, lax: bool = False) -> Request[An
     try:
         request = msgspec.convert(given, operation.request, strict=not lax, dec_hook=decode_custom)
     except msgspec.ValidationError as error:
-        raise _explained(operation, str(error)) from None
+        raise mismatch.explained(operation, given, error) from None
+    except UnicodeEncodeError as error:
+        raise Invalid(f"{error.object[:60]!r} holds a lone surrogate", "give valid Unicode text") from None
     except RecursionError:
-        raise Invalid("the request is nested too deeply", f"at most {limits.META_DEPTH_MAX} levels") from None
+        raise Invalid("the request is nested too deeply", f"give at most {limits.META_DEPTH_MAX} levels") from None
     return typing.cast("Request[Any]", request)
 
 
 def validate(operation: Operation, request: Struct) -> Request[Any]:
     """The request in canonical form. Raises Invalid or TooLarge with the field and what was found."""
+    wanted = operation.request.__name__
     if not isinstance(request, operation.request):
-        raise Invalid(f"{operation.name} takes {operation.request.__name__}, not {type(request).__name__}")
+        raise Invalid(f"the request is a {type(request).__name__}", f"{operation.name} takes a {wanted}")
     try:
         plain = msgspec.to_builtins(request, enc_hook=encode_custom, builtin_types=())
     except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(f"{operation.request.__name__} holds what is not plain data ({error})") from None
+        found = f"the {wanted} holds what is not plain data ({error})"
+        raise Invalid(found, "give text, numbers, booleans, lists and objects") from None
     checked = decode(operation, plain)
     checked.check()
     return checked
@@ -52,17 +53,3 @@ def text_is_storable(name: str, text: str) -> None:
     """Raise Invalid for text that UTF-8 cannot hold."""
     if not text.isascii() and (found := _SURROGATE.search(text)):
         raise Invalid(f"{name} holds a lone surrogate, U+{ord(found[0]):04X}", "give valid Unicode text")
-
-
-def _explained(operation: Operation, message: str) -> CortexError:
-    unknown = _UNKNOWN_FIELD.match(message)
-    if unknown:
-        known = [f.encode_name for f in msgspec.structs.fields(operation.request)]
-        near = get_close_matches(unknown[1], known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known) or 'nothing'}"
-        return Invalid(f"{operation.name} has no field {unknown[1][:60]!r}", hint)
-    place = _PATH.search(message)
-    found = f"{place[1] if place else 'the request'}: {_PATH.sub('', message)}"
-    if too_long := _TOO_LONG.search(message):
-        return TooLarge(found, f"at most {too_long[1]} are accepted")
-    return Invalid(found, f"see `cortex help` or the schema of {operation.name}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from cortex import files, limits
+from cortex import canonical, files, limits
 from cortex import verify as offline
 from cortex.db.connect import Tx
 from cortex.errors import NotFound, Unavailable
@@ -19,7 +19,6 @@ from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
 
 _GROUP = "Trust"
-FilePath = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
 class LedgerHead(Struct, frozen=True, kw_only=True):
@@ -70,9 +69,6 @@ class VerifyLedger(Request[Verification], frozen=True, kw_only=True):
     text: Annotated[bool, Meta(description="Also every fact's text and fields against the entry that recorded it.")] = (
         True
     )
-    accept: Annotated[
-        bool, Meta(description="Forget what was remembered of this file, and take it as it is from now on.")
-    ] = False
 
 
 @operation(
@@ -89,16 +85,41 @@ async def verify(ctx: Context, request: VerifyLedger) -> Verification:
     What is found valid is remembered in your own folder for the next time. The report claims no more than was
     checked.
     """
+    return await _verified(ctx, incremental=request.incremental, text=request.text, accept=False)
+
+
+class AcceptLedger(Request[Verification], frozen=True, kw_only=True):
+    """Take the file as it is from now on."""
+
+
+# No tool: whether a file was replaced on purpose is for people to say.
+@operation(
+    "ledger.accept",
+    effect="read",
+    order="local",
+    method="accept_ledger",
+    cli=(Cli("ledger accept", group=_GROUP),),
+)
+async def accept(ctx: Context, request: AcceptLedger) -> Verification:
+    """Forget what was remembered of this file and take it as it is, after you replaced it on purpose.
+
+    Verifies everything that the file itself can show, and remembers that.
+    """
+    return await _verified(ctx, incremental=False, text=True, accept=True)
+
+
+async def _verified(ctx: Context, *, incremental: bool, text: bool, accept: bool) -> Verification:
     task = verification.VerificationTask(
         database=str(ctx.database.path),
         home=str(ctx.settings.home),
         key=str(ctx.node_key.path),
-        incremental=request.incremental,
-        text=request.text,
-        accept=request.accept,
+        busy_timeout_ms=ctx.settings.busy_timeout_ms,
+        incremental=incremental,
+        text=text,
+        accept=accept,
     )
     heads = await ctx.database.read(chain.logs)
-    if ctx.caller.face == "cli" or sum(head.size for head in heads) <= limits.VERIFY_INLINE_LEAVES:
+    if ctx.caller.alone or sum(head.size for head in heads) <= limits.VERIFY_INLINE_LEAVES:
         return await ctx.database.read(lambda tx: verification.verify(tx, task, ctx.progress))
     return await verification.verify_in_worker(task, ctx.progress)
 
@@ -121,7 +142,7 @@ class ProveFact(Request[ProofOfFact], frozen=True, kw_only=True):
 
     id: fields.FactId
     revision: Annotated[int, Meta(description="Which revision; the newest unless given.", ge=1)] | None = None
-    output: Annotated[FilePath, Meta(description="File to write the proof to.")] | None = None
+    output: Annotated[fields.FilePath, Meta(description="File to write the proof to.")] | None = None
     text: Annotated[
         bool, Meta(description="With the fact's text and salt; without, only that something was recorded.")
     ] = True
@@ -181,33 +202,24 @@ def _last_note(tx: Tx, log: int, idx: int) -> str:
 
 def _disclosure(row: tuple[Any, ...]) -> dict[str, Any]:
     salt, *held = row
-    names = (
-        "content",
-        "type",
-        "tags",
-        "key",
-        "source",
-        "meta",
-        "confidence",
-        "valid_from",
-        "valid_until",
-        "thread",
-        "seq",
-    )
-    shown = dict(zip(names, held, strict=True))
+    shown = dict(zip(canonical.FACT_FIELDS, held, strict=True))
     if shown["seq"] is not None:
         shown["seq"] = str(shown["seq"])
     return {"salt": salt, "fields": shown}
 
 
 class ExportedLedger(Struct, frozen=True, kw_only=True):
-    """What was exported. `trust` is the line that a verifier's trust file needs; hand it over another way."""
+    """What was exported, and the `others` logs of this file that were not.
+
+    `trust` is the line that a verifier's trust file needs; hand it over another way.
+    """
 
     path: str
     format: str
     entries: int
     checkpoints: int
     origin: str
+    others: list[str]
     trust: str
     verifier: str
 
@@ -215,8 +227,9 @@ class ExportedLedger(Struct, frozen=True, kw_only=True):
 class ExportLedger(Request[ExportedLedger], frozen=True, kw_only=True):
     """Export the ledger for an outsider."""
 
-    path: Annotated[FilePath, Meta(description="Folder, .zip, .json or .csv to make; must not exist yet.")]
+    path: Annotated[fields.FilePath, Meta(description="Folder, .zip, .json or .csv to make; must not exist yet.")]
     format: Annotated[export.Format, Meta(description="By the path's ending unless given.")] | None = None
+    origin: Annotated[str, Meta(description="Which log; the active one unless given.", max_length=200)] | None = None
 
 
 @operation(
@@ -233,19 +246,26 @@ async def export_ledger(ctx: Context, request: ExportLedger) -> ExportedLedger:
     """
     target = Path(request.path)
     form = request.format or export.format_of(target)
-    head = await _seal(ctx)
+    await _seal(ctx)
 
-    def write(tx: Tx) -> tuple[int, int]:
-        return export.write(tx, head.origin, target, form, ctx.progress)
+    def write(tx: Tx) -> tuple[chain.State, int, list[str]]:
+        states = chain.logs(tx)
+        known = [state.origin for state in states]
+        if request.origin is not None and request.origin not in known:
+            raise NotFound(f"there is no log {request.origin!r} here", f"there is {', '.join(known)}")
+        state = next((state for state in states if state.origin == request.origin), states[-1])
+        count = export.write(tx, state, target, form, ctx.progress)
+        return state, count, [origin for origin in known if origin != state.origin]
 
-    entries, checkpoints = await ctx.database.read(write)
+    state, checkpoints, others = await ctx.database.read(write)
     return ExportedLedger(
         path=str(target),
         format=form,
-        entries=entries,
+        entries=state.size,
         checkpoints=checkpoints,
-        origin=head.origin,
-        trust=f"log {head.vkey}",
+        origin=state.origin,
+        others=others,
+        trust=f"log {state.vkey}",
         verifier=str(offline.__file__),
     )
 
@@ -325,12 +345,12 @@ class ExternalReport(Struct, frozen=True, kw_only=True):
 class VerifyExternal(Request[ExternalReport], frozen=True, kw_only=True):
     """Check an exported ledger or a proof."""
 
-    path: Annotated[FilePath, Meta(description="Exported folder, .zip or .json, or a proof.")]
-    trust: Annotated[FilePath, Meta(description="File with the keys to believe, one `log <vkey>` a line.")] | None = (
-        None
-    )
+    path: Annotated[fields.FilePath, Meta(description="Exported folder, .zip or .json, or a proof.")]
+    trust: (
+        Annotated[fields.FilePath, Meta(description="File with the keys to believe, one `log <vkey>` a line.")] | None
+    ) = None
     checkpoint: Annotated[
-        list[FilePath], Meta(description="Files with checkpoints that you kept.", max_length=100)
+        list[fields.FilePath], Meta(description="Files with checkpoints that you kept.", max_length=100)
     ] = []
 
 

@@ -5,20 +5,23 @@ import shutil
 import stat
 import sys
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import apsw
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from cortex import limits, times
 from cortex._version import __version__
 from cortex.db import backup, migrate
 from cortex.db.connect import Tx, integer
-from cortex.errors import CortexError
+from cortex.errors import Corrupt, CortexError
+from cortex.files import found
 from cortex.index import text
 from cortex.ledger import chain, sealing
-from cortex.memory import erasure
+from cortex.ledger.checkpoint import parse_vkey
+from cortex.memory import erasure, figures
 from cortex.ops.context import Context
 from cortex.ops.facts import scrub
 from cortex.ops.registry import Cli, Request, Tool, operation
@@ -44,7 +47,10 @@ class InitNode(Request[Initialized], frozen=True, kw_only=True):
 
 @operation("node.init", effect="write", order="local", method="init", cli=(Cli("init", group="Memory"),))
 async def init(ctx: Context, request: InitNode) -> Initialized:
-    """Create the file, its ledger and its signing key. Running it again changes nothing."""
+    """Create the file, its ledger and its signing key; where they are there, nothing changes.
+
+    Where the key is missing a new one is made, and the ledger goes on with it under a new origin.
+    """
     at = ctx.now()
     state = await ctx.database.write(lambda tx: sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor))
     return Initialized(
@@ -57,7 +63,7 @@ async def init(ctx: Context, request: InitNode) -> Initialized:
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """Figures of the file. Sizes in bytes; `facts` counts those that are believed."""
+    """Figures of the file. Sizes in bytes; `facts` counts those that are believed, `origins` the logs of the ledger."""
 
     version: str
     sqlite: str
@@ -72,6 +78,7 @@ class Status(Struct, frozen=True, kw_only=True):
     forgotten: int
     unscrubbed: int
     origin: str | None
+    origins: int
     entries: int
     checkpoints: int
     last_entry_at: str | None
@@ -102,14 +109,8 @@ async def status(ctx: Context, request: ReadStatus) -> Status:
             log_bytes=_bytes(Path(f"{ctx.database.path}-wal")),
             schema=migrate.version(tx),
             project=ctx.caller.project,
-            facts=integer(tx, "SELECT count(*) FROM revision WHERE retired_at IS NULL"),
-            revisions=integer(tx, "SELECT count(*) FROM revision"),
-            projects=integer(tx, "SELECT count(*) FROM project"),
-            forgotten=integer(tx, "SELECT count(*) FROM fact WHERE erased_at IS NOT NULL"),
-            unscrubbed=len(erasure.unscrubbed(tx)),
+            **structs.asdict(figures.count(tx)),
             origin=head.origin if head else None,
-            entries=integer(tx, "SELECT coalesce(sum(size), 0) FROM ledger_log"),
-            checkpoints=integer(tx, "SELECT coalesce(sum(checkpoints), 0) FROM ledger_log"),
             last_entry_at=head.ts if head else None,
         )
 
@@ -117,10 +118,8 @@ async def status(ctx: Context, request: ReadStatus) -> Status:
 
 
 def _bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+    at = found(path)
+    return 0 if at is None else at.st_size
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -148,99 +147,146 @@ class Diagnose(Request[Diagnosis], frozen=True, kw_only=True):
     """Look what is wrong here."""
 
 
+# A read: what is remembered stays as it is. Scrubbing ends what `forget` began, where the file may be written.
 @operation("node.doctor", effect="read", order="local", method="doctor", cli=(Cli("doctor", group="Memory"),))
 async def doctor(ctx: Context, request: Diagnose) -> Diagnosis:
     """Say what is wrong here, and how to mend it.
 
     Looks at the file, its index and key, the disk and the clock; finishes scrubbing what was forgotten.
     """
-    checks = [
-        Check(name="version", ok=True, found=f"Cortex {__version__}, Python {sys.version.split()[0]}, "
-              f"SQLite {apsw.sqlite_lib_version()}", hint=""),
-        *_check_files(ctx),
-        await _check_structure(ctx),
-        await _check_index(ctx),
-        await _check_clock(ctx),
-        await _check_key(ctx),
-        await _check_scrubbed(ctx),
-    ]  # fmt: skip
+    versions = f"Cortex {__version__}, Python {sys.version.split()[0]}, SQLite {apsw.sqlite_lib_version()}"
+    checks = [_good("version", versions)]
+    for name, check in _CHECKS.items():
+        try:
+            checks.append(await check(ctx, name))
+        except CortexError as error:
+            checks.append(_bad(name, error.message, error.hint))
     return Diagnosis(ok=all(check.ok for check in checks), checks=checks)
 
 
-def _check_files(ctx: Context) -> list[Check]:
-    checks = []
-    for name, path in (("file mode", ctx.database.path), ("key mode", ctx.node_key.path)):
-        if path.exists():
-            mode = stat.S_IMODE(path.stat().st_mode)
-            open_to_others = sys.platform != "win32" and mode & 0o077 != 0
-            hint = f"chmod 600 {path}" if open_to_others else ""
-            checks.append(Check(name=name, ok=not open_to_others, found=f"{path} has mode {mode:04o}", hint=hint))
+def _good(name: str, told: str) -> Check:
+    return Check(name=name, ok=True, found=told, hint="")
+
+
+def _bad(name: str, told: str, hint: str) -> Check:
+    return Check(name=name, ok=False, found=told, hint=hint)
+
+
+async def _check_file_mode(ctx: Context, name: str) -> Check:
+    return _mode(name, ctx.database.path)
+
+
+async def _check_key_mode(ctx: Context, name: str) -> Check:
+    return _mode(name, ctx.node_key.path)
+
+
+def _mode(name: str, path: Path) -> Check:
+    at = found(path)
+    if at is None:
+        return _good(name, f"{path} is not there")
+    mode = stat.S_IMODE(at.st_mode)
+    told = f"{path} has mode {mode:04o}"
+    open_to_others = sys.platform != "win32" and mode & 0o077 != 0
+    return _bad(name, told, f"chmod 600 {path}") if open_to_others else _good(name, told)
+
+
+async def _check_space(ctx: Context, name: str) -> Check:
     free = shutil.disk_usage(ctx.database.path.parent).free
-    enough = free >= _SPACE_BYTES_MIN
-    checks.append(
-        Check(name="space", ok=enough, found=f"{free >> 20} MiB are free", hint="" if enough else "free some space")
-    )
+    told = f"{free >> 20} MiB are free"
+    return _good(name, told) if free >= _SPACE_BYTES_MIN else _bad(name, told, "free some space")
+
+
+async def _check_log(ctx: Context, name: str) -> Check:
     waiting = _bytes(Path(f"{ctx.database.path}-wal"))
-    small = waiting <= _LOG_BYTES_MAX
-    hint = "" if small else "a process reads without end: find what keeps the file open, and end it"
-    checks.append(Check(name="write-ahead log", ok=small, found=f"{waiting >> 20} MiB", hint=hint))
-    return checks
+    told = f"{waiting >> 20} MiB"
+    if waiting <= _LOG_BYTES_MAX:
+        return _good(name, told)
+    return _bad(name, told, "a process reads without end: find what keeps the file open, and end it")
 
 
-async def _check_structure(ctx: Context) -> Check:
-    try:
-        await asyncio.to_thread(ctx.database.check_structure)
-    except CortexError as error:
-        return Check(name="structure", ok=False, found=error.message, hint=error.hint)
-    return Check(name="structure", ok=True, found="every page is sound", hint="")
+async def _check_structure(ctx: Context, name: str) -> Check:
+    await asyncio.to_thread(ctx.database.check_structure)
+    return _good(name, "every page is sound")
 
 
-async def _check_index(ctx: Context) -> Check:
+async def _check_index(ctx: Context, name: str) -> Check:
+    if not ctx.database.writable:
+        return _good(name, "not checked: read-only")  # FTS5 takes the question as an INSERT
     try:
         await ctx.database.write(text.check)
-    except CortexError as error:
-        return Check(name="text index", ok=False, found=error.message, hint="cortex reindex")
-    return Check(name="text index", ok=True, found="it holds what the facts say", hint="")
+    except Corrupt as error:
+        return _bad(name, error.message, "cortex reindex")
+    return _good(name, "it holds what the facts say")
 
 
-async def _check_clock(ctx: Context) -> Check:
+async def _check_clock(ctx: Context, name: str) -> Check:
     head = await ctx.database.read(chain.active)
     now = ctx.now()
     if head is None or head.ts <= now:
-        return Check(name="clock", ok=True, found=f"{now}", hint="")
+        return _good(name, f"{now}")
     ahead = times.parse(head.ts) - times.parse(now)
     return Check(
-        name="clock",
+        name=name,
         ok=ahead <= timedelta(seconds=limits.CLOCK_STEP_SECONDS),
         found=f"the last entry is {ahead} ahead of this machine's clock",
         hint="set the clock; facts stored under a wrong clock may count as future ones: revise their valid_from",
     )
 
 
-async def _check_key(ctx: Context) -> Check:
+async def _check_key(ctx: Context, name: str) -> Check:
     head = await ctx.database.read(chain.active)
     if head is None:
-        return Check(name="signing key", ok=True, found="made with the first change", hint="")
+        return _good(name, "made with the first change")
     if not ctx.node_key.exists():
-        found = f"{ctx.node_key.path} is not there"
-        return Check(
-            name="signing key", ok=False, found=found, hint="put it back, or go on as a new origin at the next change"
-        )
-    try:
-        same = ctx.node_key.vkey(head.origin) == head.vkey
-    except CortexError as error:
-        return Check(name="signing key", ok=False, found=error.message, hint=error.hint)
-    found = "it is the log's" if same else f"{ctx.node_key.path} is the key of another log"
-    return Check(name="signing key", ok=same, found=found, hint="" if same else "the next change begins a new origin")
+        hint = "put it back; otherwise the next change makes a new key and a new origin"
+        return _bad(name, f"{ctx.node_key.path} is not there", hint)
+    if ctx.node_key.vkey(head.origin) == head.vkey:
+        return _good(name, "it is the log's")
+    hint = "put the right one back; otherwise the next change begins a new origin"
+    return _bad(name, f"{ctx.node_key.path} is the key of another log", hint)
 
 
-async def _check_scrubbed(ctx: Context) -> Check:
-    if not await ctx.database.read(erasure.unscrubbed):
-        return Check(name="forgetting", ok=True, found="nothing forgotten is left in the raw files", hint="")
+async def _check_origins(ctx: Context, name: str) -> Check:
+    logs = await ctx.database.read(chain.logs)
+    if len(logs) < 2:
+        return _good(name, "the ledger has one origin" if logs else "the ledger is empty")
+    keys = [parse_vkey(log.vkey).public for log in logs]
+    lost = sum(before != after for before, after in pairwise(keys))
+    why = [f"{lost} times since the key before was not here"] if lost else []
+    why += [f"{len(logs) - 1 - lost} times with the same key, as after a restore"] if lost < len(logs) - 1 else []
+    return _good(name, f"the ledger has {len(logs)} origins: it was continued under a new one {', '.join(why)}")
+
+
+async def _check_scrubbed(ctx: Context, name: str) -> Check:
+    waiting = await ctx.database.read(erasure.unscrubbed)
+    if not waiting:
+        return _good(name, "nothing forgotten is left in the raw files")
+    if not ctx.database.writable:
+        told = f"{len(waiting)} forgotten facts may be left in the raw files, which are read-only"
+        return _bad(name, told, "run `cortex doctor` as somebody who may write them")
+    # What to look for is gone with the facts. A file written anew holds none of it, wherever it was.
     if await scrub(ctx):
-        return Check(name="forgetting", ok=True, found="what was forgotten is scrubbed now", hint="")
-    found = "what was forgotten is still in the write-ahead log, which another process reads"
-    return Check(name="forgetting", ok=False, found=found, hint="close that process, then `cortex doctor` again")
+        await asyncio.to_thread(ctx.database.rewrite)
+        if await asyncio.to_thread(ctx.database.empty_log):
+            at = ctx.now()
+            await ctx.database.write(lambda tx: erasure.mark_scrubbed(tx, waiting, at))
+            return _good(name, f"the file was written anew: {len(waiting)} forgotten facts are scrubbed now")
+    told = f"{len(waiting)} forgotten facts may be left in the write-ahead log, which another process reads"
+    return _bad(name, told, "close that process, then `cortex doctor` again")
+
+
+_CHECKS = {
+    "file mode": _check_file_mode,
+    "key mode": _check_key_mode,
+    "space": _check_space,
+    "write-ahead log": _check_log,
+    "structure": _check_structure,
+    "text index": _check_index,
+    "clock": _check_clock,
+    "signing key": _check_key,
+    "origins": _check_origins,
+    "forgetting": _check_scrubbed,
+}
 
 
 class BackedUp(Struct, frozen=True, kw_only=True):

@@ -22,6 +22,8 @@ R = TypeVar("R", bound=Struct)
 Q = TypeVar("Q", bound="Request[Any]")
 
 Effect = Literal["read", "write"]
+# What a command does with the database file: makes it where there is none, needs it to be there, or never opens it.
+FileUse = Literal["made", "needed", "unused"]
 # local: this machine only; gossip: facts, in any order; consensus: one order for all; home: the workspace's node.
 Order = Literal["local", "gossip", "consensus", "home"]
 
@@ -46,8 +48,9 @@ def decode_custom(kind: type, given: object) -> object:
             try:
                 return Instant(times.canonical(given))
             except Invalid as error:
-                raise ValueError(str(error)) from None  # msgspec adds which field it is
-        raise TypeError(f"Expected `str`, got `{type(given).__name__}`")
+                # msgspec lets only these two through with the field's place; what we said is their cause.
+                raise ValueError(error.message) from error
+        raise TypeError("Expected `datetime`")
     raise TypeError(f"{kind} has no reader")
 
 
@@ -97,6 +100,7 @@ class Operation:
     mcp: Tool | None
     # Whether it changes or removes what cannot be had back.
     destructive: bool
+    file: FileUse
 
     @property
     def about(self) -> str:
@@ -117,8 +121,12 @@ def operation(
     method: str,
     cli: tuple[Cli, ...] = (),
     mcp: Tool | None = None,
+    file: FileUse | None = None,
 ) -> Callable[[Callable[[Context, Q], Awaitable[R]]], Operation]:
-    """Declare an operation. Request and response are read from the function's annotations."""
+    """Declare an operation. Request and response are read from the function's annotations.
+
+    Unless `file` says otherwise, what writes makes the file and what reads needs it.
+    """
 
     def declare(run: Callable[[Context, Q], Awaitable[R]]) -> Operation:
         hints = typing.get_type_hints(run)
@@ -133,6 +141,7 @@ def operation(
             cli=cli,
             mcp=mcp,
             destructive=mcp is not None and mcp.destructive,
+            file=file or ("made" if effect == "write" else "needed"),
         )
 
     return declare

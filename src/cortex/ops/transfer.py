@@ -31,7 +31,10 @@ class Skipped(Struct, frozen=True, kw_only=True):
 
 
 class FileImported(Struct, frozen=True, kw_only=True):
-    """What came of one file. `skips` shows the first of them; `resumed_at` is where an interrupted import went on."""
+    """What came of one file. `skips` shows the first of them; `projects` is where its facts went.
+
+    `resumed_at` is where an interrupted import went on; the counts are those of the whole of it.
+    """
 
     path: str
     format: str
@@ -40,6 +43,7 @@ class FileImported(Struct, frozen=True, kw_only=True):
     skipped: int
     skips: list[Skipped]
     resumed_at: int
+    projects: list[str]
     error: str | None
 
 
@@ -90,7 +94,9 @@ async def import_files(ctx: Context, request: ImportFiles) -> ImportReport:
     named.
     """
     project = fields.project_name(ctx, request.project)
-    done = [await _import_file(ctx, Path(path), request.format, project) for path in request.paths]
+    given = request.project is not None
+    tasks = [_Import(Path(path), project, given=given) for path in request.paths]
+    done = [await _import_file(ctx, task, request.format) for task in tasks]
     return ImportReport(
         project=project,
         stored=sum(file.stored for file in done),
@@ -100,22 +106,31 @@ async def import_files(ctx: Context, request: ImportFiles) -> ImportReport:
     )
 
 
-async def _import_file(ctx: Context, path: Path, form: str | None, project: str) -> FileImported:
-    skips: list[Skipped] = []
-    run = None
+class _Import:
+    """The import of one file: where its facts go, and what it came to so far."""
+
+    def __init__(self, path: Path, project: str, *, given: bool) -> None:
+        self.path = path
+        self.project = project
+        # Whether the project was asked for: then it counts for every entry, whatever the file says.
+        self.given = given
+        self.skips: list[Skipped] = []
+        self.projects: set[str] = set()
+
+
+async def _import_file(ctx: Context, task: _Import, form: str | None) -> FileImported:
+    run, start = None, 0
     try:
-        chosen = form if form is not None else await asyncio.to_thread(importers.detect, path)
-        run = await _begin(ctx, path, chosen, project)
+        chosen = form if form is not None else await asyncio.to_thread(importers.detect, task.path)
+        run = await _begin(ctx, task.path, chosen, task.project)
         start = run.position
-        entries = itertools.islice(importers.read(path, chosen, name=run.name), start, None)
-        async for moved in _steps(ctx, run, entries, skips):
+        entries = itertools.islice(importers.read(task.path, chosen, name=run.name), start, None)
+        async for moved in _steps(ctx, run, entries, task):
             run = moved
-            ctx.progress(run.position, 0, path.name)
+            ctx.progress(run.position, 0, task.path.name)
     except CortexError as error:
-        if run is None:
-            return _failed(path, form, str(error))
-        return _report(path, run, skips, start=0, error=str(error))
-    return _report(path, run, skips, start=start, error=None)
+        return _report(task, run, form, start=start, error=str(error))
+    return _report(task, run, form, start=start, error=None)
 
 
 async def _begin(ctx: Context, path: Path, form: str, project: str) -> imports.Run:
@@ -124,7 +139,7 @@ async def _begin(ctx: Context, path: Path, form: str, project: str) -> imports.R
     return before or imports.Run(
         id=ctx.new_id(),
         project=project,
-        name=source_name(path, Path.cwd()),
+        name=source_name(path, Path.cwd(), project),
         format=form,
         digest=digest,
         salt=ctx.new_salt(),
@@ -137,20 +152,21 @@ async def _begin(ctx: Context, path: Path, form: str, project: str) -> imports.R
 
 
 async def _steps(
-    ctx: Context, run: imports.Run, entries: Iterator[importers.Item | importers.Skip], skips: list[Skipped]
+    ctx: Context, run: imports.Run, entries: Iterator[importers.Item | importers.Skip], task: _Import
 ) -> AsyncIterator[imports.Run]:
     while True:
         batch = await asyncio.to_thread(_take, entries)
         now = ctx.now()
         new: list[Decided] = []
         for entry in batch:
-            fact = _decided(ctx, entry, run.project, now)
+            fact = _decided(ctx, entry, task, now)
             if isinstance(fact, Skipped):
                 run = structs.replace(run, skipped=run.skipped + 1)
-                if len(skips) < limits.IMPORT_SKIPS_SHOWN:
-                    skips.append(fact)
+                if len(task.skips) < limits.IMPORT_SKIPS_SHOWN:
+                    task.skips.append(fact)
             else:
                 new.append(fact)
+                task.projects.add(fact.project)
         finished = len(batch) < limits.IMPORT_BATCH_FACTS and _size(batch) < limits.IMPORT_BATCH_BYTES
         run = structs.replace(run, position=run.position + len(batch), finished=finished)
         run = await ctx.journal.commit(ImportAdvanced(actor=ctx.caller.actor, at=now, run=run, facts=tuple(new)))
@@ -175,12 +191,16 @@ def _size(batch: list[importers.Item | importers.Skip]) -> int:
     return sum(len(entry.content.encode()) for entry in batch if isinstance(entry, importers.Item))
 
 
-def _decided(ctx: Context, entry: importers.Item | importers.Skip, project: str, now: str) -> Decided | Skipped:
+def _decided(ctx: Context, entry: importers.Item | importers.Skip, task: _Import, now: str) -> Decided | Skipped:
     if isinstance(entry, importers.Skip):
         return Skipped(where=entry.where, reason=entry.reason)
     given = structs.asdict(entry)
     where = given.pop("where")
-    given |= {"tags": list(entry.tags), "project": entry.project or project}
+    named = None if task.given else entry.project
+    if named == projects.USER != task.project:
+        # What is in `user` stands before the person in every project: that is not for a file to decide.
+        return Skipped(where=where, reason=f"it names the scope {projects.USER!r}: import it with that project given")
+    given |= {"tags": list(entry.tags), "project": named or task.project}
     try:
         fact = NewFact(**given)
         fact.check()
@@ -189,33 +209,34 @@ def _decided(ctx: Context, entry: importers.Item | importers.Skip, project: str,
         return Skipped(where=where, reason=error.message)
 
 
-def _failed(path: Path, form: str | None, error: str) -> FileImported:
+def _report(task: _Import, run: imports.Run | None, form: str | None, *, start: int, error: str | None) -> FileImported:
     return FileImported(
-        path=str(path), format=form or "", stored=0, duplicates=0, skipped=0, skips=[], resumed_at=0, error=error
-    )
-
-
-def _report(path: Path, run: imports.Run, skips: list[Skipped], *, start: int, error: str | None) -> FileImported:
-    return FileImported(
-        path=str(path),
-        format=run.format,
-        stored=run.stored,
-        duplicates=run.duplicates,
-        skipped=run.skipped,
-        skips=skips,
+        path=str(task.path),
+        format=run.format if run else form or "",
+        stored=run.stored if run else 0,
+        duplicates=run.duplicates if run else 0,
+        skipped=run.skipped if run else 0,
+        skips=task.skips,
         resumed_at=start,
+        projects=sorted(task.projects),
         error=error,
     )
 
 
-def source_name(path: Path, cwd: Path) -> str:
-    """What a file is called in keys and sources: its path from its repository's root, from here, or in full."""
-    resolved = projects.resolved(path)
-    root = projects.repository_root(resolved.parent, home=projects.user_home() or Path("/"))
-    for base in (root, projects.resolved(cwd)):
-        if base is not None and resolved.is_relative_to(base):
-            return resolved.relative_to(base).as_posix()
-    return resolved.as_posix()
+def source_name(path: Path, cwd: Path, project: str) -> str:
+    """What a file is called in keys and sources: its path from its repository's root, from here, or in full.
+
+    A file of another repository than the project's goes with the name of that: two READMEs are two documents.
+    """
+    resolved, home = projects.resolved(path), projects.user_home() or Path("/")
+    root = projects.repository_root(resolved.parent, home=home)
+    if root is not None:
+        own = projects.detect(root, home=home)
+        within = resolved.relative_to(root).as_posix()
+        same = own == project or root == projects.repository_root(projects.resolved(cwd), home=home)
+        return within if same else f"{own}:{within}"
+    here = projects.resolved(cwd)
+    return resolved.relative_to(here).as_posix() if resolved.is_relative_to(here) else resolved.as_posix()
 
 
 def _sha256(path: Path) -> bytes:

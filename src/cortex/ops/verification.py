@@ -5,12 +5,14 @@ import json
 import sys
 from pathlib import Path
 
+import apsw
 import msgspec
 from msgspec import Struct, structs
 
-from cortex import limits, times
+from cortex import times
 from cortex.db import migrate, schema
 from cortex.db.connect import Tx, connect, value
+from cortex.db.faults import told
 from cortex.errors import BY_KIND, CortexError, Internal
 from cortex.ledger import chain, integrity, memory
 from cortex.ledger.findings import Findings, LogChecked, Verification
@@ -30,6 +32,7 @@ class VerificationTask(Struct, frozen=True, kw_only=True):
     database: str
     home: str
     key: str
+    busy_timeout_ms: int
     incremental: bool
     text: bool
     accept: bool
@@ -43,8 +46,14 @@ def verify(tx: Tx, task: VerificationTask, progress: Progress) -> Verification:
         tx, NodeKey(Path(task.key)), kept, text=task.text, incremental=task.incremental, progress=progress
     )
     if report.ok:
-        memory.save(home, database, remember)
+        # Another verification may have remembered more meanwhile: what is remembered never shrinks by itself.
+        newer = NOTHING if task.accept else memory.load(home, database)
+        memory.save(home, database, [_longer(log, newer.of(log.origin)) for log in remember])
     return report
+
+
+def _longer(one: memory.Remembered, other: memory.Remembered | None) -> memory.Remembered:
+    return one if other is None or (one.size, one.text_size) >= (other.size, other.text_size) else other
 
 
 def examine(
@@ -53,6 +62,8 @@ def examine(
     """Every pass, against what was `kept`. Returns the report and what is to be remembered if it is good."""
     findings = Findings()
     differences = schema.differences(tx, migrate.shipped())
+    if migrate.version(tx) != len(migrate.shipped()):
+        differences.append(f"the file says that it is of schema {migrate.version(tx)}")
     for difference in differences:
         findings.add("SCHEMA", difference)
     # Of tables that are not those of Cortex the other passes could say anything.
@@ -96,7 +107,7 @@ def _check_logs(
             tx,
             state,
             findings,
-            own_vkey=own if own == state.vkey else None,
+            own_vkey=own,
             remembered=kept.of(state.origin),
             incremental=incremental,
             progress=progress,
@@ -121,28 +132,33 @@ def _texts_checked(kept: memory.Memory, state: chain.State) -> int:
 
 
 def _check_order(tx: Tx, states: list[chain.State], checked: list[LogChecked], findings: Findings) -> None:
-    """The last log is the active one, and each names the log before it as that log is."""
-    ends = {f"{log.origin} {log.size} {log.root}" for log in checked}
-    for state in states:
+    """The last log is the active one, and each but the first names the log before it as that log is."""
+    before: LogChecked | None = None
+    for state, log in zip(states, checked, strict=True):
         if state.active != (state is states[-1]):
             findings.add("TREE_STATE", "another log than the last one is active", origin=state.origin)
         named = value(tx, "SELECT parent FROM transactions WHERE log = ? AND idx = 0", (state.id,))
-        if named is not None and named not in ends:
-            findings.add(
-                "HISTORY_REWRITTEN", f"it goes on from {named}, which is not here", origin=state.origin, entry=0
-            )
-
-    for (number,) in tx.execute(_STRAY_LOGS):
-        findings.add("ORIGIN", f"there are entries of log {number}, and no such log")
+        expected = None if before is None else f"{before.origin} {before.size} {before.root}"
+        if named != expected:
+            told = f"it goes on from {named}, and before it is {expected}"
+            findings.add("HISTORY_REWRITTEN", told, origin=state.origin, entry=0)
+        before = log
+    for number, table, code in tx.execute(_STRAY_ROWS):
+        findings.add(str(code), f"{table} has rows of log {number}, and there is no such log")
 
 
 # Which logs the entries name, found by seeking; a scan would read every entry.
-_STRAY_LOGS = """
+_STRAY_ROWS = """
 WITH RECURSIVE named (log) AS (
     SELECT min(log) FROM transactions
     UNION ALL SELECT (SELECT min(t.log) FROM transactions AS t WHERE t.log > named.log) FROM named WHERE log IS NOT NULL
 )
-SELECT log FROM named WHERE log IS NOT NULL AND log NOT IN (SELECT id FROM ledger_log) LIMIT 10
+SELECT log, 'transactions', 'ORIGIN' FROM named WHERE log IS NOT NULL AND log NOT IN (SELECT id FROM ledger_log)
+UNION ALL SELECT id, 'ledger_log', 'ORIGIN' FROM ledger_log WHERE log <> 'transactions'
+UNION ALL SELECT DISTINCT log, 'ledger_checkpoint', 'CHECKPOINT_SEQ' FROM ledger_checkpoint
+  WHERE log NOT IN (SELECT id FROM ledger_log)
+UNION ALL SELECT DISTINCT log, 'ledger_node', 'TREE_NODE' FROM ledger_node WHERE log NOT IN (SELECT id FROM ledger_log)
+LIMIT 10
 """
 
 
@@ -164,7 +180,7 @@ async def verify_in_worker(task: VerificationTask, progress: Progress) -> Verifi
             elif "result" in said:
                 return msgspec.convert(said["result"], Verification)
             else:
-                raise _told(said["error"])
+                raise _error(said["error"])
         raise Internal("the verifying process ended without a result", "look at its messages, then try again")
     finally:
         if process.returncode is None:
@@ -172,7 +188,7 @@ async def verify_in_worker(task: VerificationTask, progress: Progress) -> Verifi
         await process.wait()
 
 
-def _told(error: dict[str, str]) -> CortexError:
+def _error(error: dict[str, str]) -> CortexError:
     return BY_KIND[error["kind"]](error["message"], error["hint"])
 
 
@@ -185,11 +201,13 @@ def _work() -> None:
 
     task = msgspec.json.decode(sys.stdin.buffer.readline(), type=VerificationTask)
     try:
-        connection = connect(Path(task.database), busy_timeout_ms=limits.BUSY_TIMEOUT_MS)
+        connection = connect(Path(task.database), busy_timeout_ms=task.busy_timeout_ms)
         connection.execute("BEGIN")
         say({"result": verify(connection, task, lambda *at: say({"progress": at}))})
-    except CortexError as error:
-        say({"error": {"kind": error.kind, "message": error.message, "hint": error.hint}})
+    except (CortexError, apsw.Error, UnicodeError) as error:
+        known = told(error, task.database)
+        assert isinstance(known, CortexError)
+        say({"error": {"kind": known.kind, "message": known.message, "hint": known.hint}})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from cortex import limits
+from cortex import limits, times
 from cortex.db.connect import Tx
 from cortex.errors import Invalid
 from cortex.ledger import chain
@@ -212,6 +212,9 @@ def _place(cursor: str | None) -> _Place | None:
     if cursor is None:
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=_Place)
-    except (msgspec.DecodeError, binascii.Error, ValueError):
+        place = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=_Place)
+        if any(given is not None and times.canonical(given) != given for given in (place.as_of, place.known_at)):
+            raise ValueError("a time in another form")
+        return place
+    except (msgspec.DecodeError, binascii.Error, ValueError, Invalid):
         raise Invalid(f"{cursor[:40]!r} is not a cursor", "give `next` of the page before as it was") from None
