@@ -260,6 +260,7 @@ def test_a_restore_whose_outcome_cannot_be_remembered_says_so(home: Path) -> Non
 
     restored = maintenance.restore(chosen, home / "b.bak", silent)
 
+    assert restored.note is not None
     assert "cannot be remembered" in restored.note
     assert ["one"] == contents(home / "a.db")
 

@@ -292,6 +292,33 @@ def test_a_wrong_variable_is_named(person: Path, repo: Path, variable: str, valu
         load(person, repo, **{variable: value})
 
 
+URLS = ["http://node:8484/memory.db", "https://a:secret@node", "file:///x.db", "file:x.db", Path("http://node/x")]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_path_is_no_url(person: Path, repo: Path, url: str | Path) -> None:
+    with pytest.raises(Invalid, match="db: there is no client for URLs yet") as caught:
+        load(person, repo, {"db": url})
+
+    assert "give the path of a file" == caught.value.hint
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["a:b.db", "C:/memory.db", "notes/http://x.db", ":memory:"])
+def test_a_path_may_hold_a_colon(person: Path, repo: Path, path: str) -> None:
+    assert repo / path == load(person, repo, {"db": path}).settings.db
+
+
+def test_a_flag_that_is_written_otherwise_is_named_as_it_is_written(person: Path, repo: Path) -> None:
+    with pytest.raises(Invalid, match=r"^argument batch_size: batch_size is 0"):
+        settings.load(
+            flags={"batch_size": 0},
+            environ={"HOME": str(person)},
+            cwd=repo,
+            written={"batch_size": "argument batch_size"},
+        )
+
+
 def test_a_wrong_flag_is_named(person: Path, repo: Path) -> None:
     with pytest.raises(Invalid, match=r"^flag --batch-size: batch_size is 0"):
         load(person, repo, {"batch_size": 0})

@@ -66,7 +66,7 @@ def open_app(
         node_key=key,
         progress=progress,
         caller=Caller(
-            actor=settings.agent or actor_name(_user()),
+            actor=actor_of(settings),
             face=face,
             project=default_project(settings, cwd),
             alone=face == "cli",
@@ -78,6 +78,11 @@ def open_app(
 def default_project(settings: Settings, cwd: Path | None) -> str:
     """The project of a caller that names none."""
     return settings.project or projects.detect(cwd or Path.cwd(), home=projects.user_home() or Path("/"))
+
+
+def actor_of(settings: Settings) -> str:
+    """The name written on changes where no client says its own."""
+    return settings.agent or actor_name(_user())
 
 
 def actor_name(raw: str) -> str:

@@ -1,6 +1,5 @@
 """What is done to the file as a whole, also where it cannot be opened: restore a backup, migrate."""
 
-import asyncio
 import os
 import tempfile
 from contextlib import ExitStack, closing
@@ -11,10 +10,11 @@ import apsw
 from msgspec import Meta, Struct
 
 from cortex import times
-from cortex.app import App, open_app
-from cortex.db import backup, migrate
-from cortex.db.connect import connect, create_file, use_log
+from cortex.app import actor_of, open_app
+from cortex.db import backup, migrate, schema
+from cortex.db.connect import Tx, connect, create_file, use_log
 from cortex.db.faults import translate
+from cortex.db.replace import replace
 from cortex.errors import Conflict, Corrupt, Invalid, Unavailable
 from cortex.files import found
 from cortex.ledger import chain, memory, sealing
@@ -34,7 +34,7 @@ class Restored(Struct, frozen=True, kw_only=True):
     origin: str
     entries: int
     facts: int
-    note: Annotated[str, Meta(description="What could not be done, and what that means; empty when all was.")] = ""
+    note: Annotated[str | None, Meta(description="What could not be done, and what that means.")] = None
 
 
 class Migrated(Struct, frozen=True, kw_only=True):
@@ -49,8 +49,9 @@ class Migrated(Struct, frozen=True, kw_only=True):
 def restore(settings: Settings, source: Path, progress: Progress) -> Restored:
     """Put a backup in the place of the current file, after verifying it, and verify what is there then.
 
-    Other processes may have the file open: they see the restored state from their next transaction on. What was there
-    is kept beside it. The restored file goes on as a new origin, so that no entry of the old one is ever used twice.
+    Everything is made ready in a copy: the present schema, the new origin (so that no entry of the old one is ever used
+    twice), the verification. Then the copy's content replaces the file's in one transaction, and what it replaces is
+    kept beside it: other processes may go on using the file, and nothing that they committed is lost.
     Raises Corrupt for a backup that is damaged or was tampered with; then nothing is changed.
     """
     at = found(source)
@@ -59,93 +60,75 @@ def restore(settings: Settings, source: Path, progress: Progress) -> Restored:
     current = found(settings.db)
     if current is not None and os.path.samestat(at, current):
         raise Conflict(f"{source} is the file that would be replaced", "give the path of a backup")
-    with ExitStack() as stack:
-        try:
-            origin = _checked(stack, settings, source, progress)
-            before = _replace(settings, origin)
-        except apsw.Error as error:
-            raise translate(error, str(settings.db)) from error
-    app = open_app(settings, face="cli")
     try:
-        return asyncio.run(_begin_anew(app, source, before, progress))
-    finally:
-        app.close()
-
-
-def _checked(stack: ExitStack, settings: Settings, source: Path, progress: Progress) -> apsw.Connection:
-    """The backup, or where it is of an older schema a copy of the present one, verified; `stack` closes it."""
-    origin = stack.enter_context(closing(connect(source, busy_timeout_ms=settings.busy_timeout_ms)))
-    older = migrate.pending(origin, str(source), migrate.shipped())
-    if older and not migrate.version(origin):
-        raise Invalid(f"{source} is empty", "give the path of a backup that `cortex backup` made")
-    backup.damage(origin, str(source))
-    if older:
-        origin = _migrated_copy(stack, settings, origin, older)
-    origin.execute("BEGIN")
-    report, _ = verification.examine(
-        origin, _key(settings), verification.NOTHING, text=True, incremental=False, progress=progress
+        with ExitStack() as stack:
+            copy = _copied(stack, settings, source, progress)
+            kept = _put(settings, copy)
+        with closing(connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)) as restored:
+            restored.execute("BEGIN")
+            report, remember = _examined(restored, settings, progress)
+    except apsw.Error as error:
+        raise translate(error, str(settings.db)) from error
+    _refuse_tampered(report, settings.db)
+    # Restoring is the owner's own rollback: what is remembered starts again from here.
+    unsaved = memory.save(settings.home, settings.db, remember)
+    return Restored(
+        path=str(settings.db),
+        source=str(source),
+        before=None if kept is None else str(kept),
+        origin=report.logs[-1].origin,
+        entries=sum(log.size for log in report.logs),
+        facts=report.revisions,
+        note=f"{unsaved}: `cortex ledger verify` may take the restored file for a rollback" if unsaved else None,
     )
-    origin.execute("ROLLBACK")
-    _refuse_tampered(report, source)
-    return origin
 
 
-def _migrated_copy(
-    stack: ExitStack, settings: Settings, origin: apsw.Connection, older: tuple[migrate.Migration, ...]
-) -> apsw.Connection:
-    """A copy with the present schema, in a folder of its own beside the file, which has room for it in the end."""
+def _copied(stack: ExitStack, settings: Settings, source: Path, progress: Progress) -> Path:
+    """A verified copy of the backup with the present schema and a new origin, beside the file; `stack` removes it."""
     place = settings.db.parent
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f".{settings.db.name}.", dir=place))
     except OSError as error:
         raise Unavailable(f"{place} cannot be written ({error.strerror})", "give another --db") from None
-    path = Path(folder, "migrated.db")
-    backup.copy_to(origin, path)
-    copy = stack.enter_context(closing(connect(path, busy_timeout_ms=settings.busy_timeout_ms)))
-    copy.execute("BEGIN")
-    migrate.apply(copy, older)
-    copy.execute("COMMIT")
-    return copy
+    path = Path(folder, "restored.db")
+    with closing(connect(source, busy_timeout_ms=settings.busy_timeout_ms)) as origin:
+        older = migrate.pending(origin, str(source), migrate.shipped())
+        if older and not migrate.version(origin):
+            raise Invalid(f"{source} is empty", "give the path of a backup that `cortex backup` made")
+        backup.damage(origin, str(source))
+        backup.copy_to(origin, path)
+    with closing(connect(path, busy_timeout_ms=settings.busy_timeout_ms)) as copy:
+        copy.execute("BEGIN IMMEDIATE")
+        migrate.apply(copy, older)
+        report, _ = _examined(copy, settings, progress)
+        _refuse_tampered(report, source)
+        key = NodeKey(settings.node_key_path)
+        sealing.begin_origin(copy, chain.active(copy), key, at=times.now(), actor=actor_of(settings))
+        copy.execute("COMMIT")
+    return path
+
+
+def _examined(tx: Tx, settings: Settings, progress: Progress) -> tuple[Verification, list[memory.Remembered]]:
+    key = NodeKey(settings.node_key_path)
+    return verification.examine(tx, key, verification.NOTHING, text=True, incremental=False, progress=progress)
 
 
 def _refuse_tampered(report: Verification, path: Path) -> None:
     if not report.ok:
-        found = "; ".join(f"{finding.code} {finding.what}" for finding in report.findings[:3])
-        raise Corrupt(f"{path} does not verify: {found}", "restore another backup")
+        told = "; ".join(f"{finding.code} {finding.what}" for finding in report.findings[:3])
+        raise Corrupt(f"{path} does not verify: {told}", "restore another backup")
 
 
-def _key(settings: Settings) -> NodeKey:
-    return NodeKey(settings.node_key_path)
-
-
-def _replace(settings: Settings, origin: apsw.Connection) -> str | None:
-    """Copy `origin` over the current file; returns where that is kept."""
-    stamp = times.now().replace(":", "").replace("-", "").replace(".", "").rstrip("Z")
+def _put(settings: Settings, copy: Path) -> Path | None:
+    """Let the file hold what `copy` holds. Returns where is kept what it held before; None where there was nothing."""
+    stamp = "".join(char for char in times.now() if char.isdigit())
     if found(settings.db) is None:
-        create_file(settings.db)
-        kept = None
-    else:
-        kept = _set_aside(settings, stamp)
-    target = connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)
-    try:
-        use_log(target, settings.busy_timeout_ms)
-        backup.overwrite(target, origin)
-    finally:
-        target.close()
-    return kept
-
-
-def _set_aside(settings: Settings, stamp: str) -> str:
-    """Keep what is there: a sound file as a copy, a damaged one by another name."""
+        _fill(settings, copy)
+        return None
     kept = settings.db.with_name(f"{settings.db.name}.before-restore-{stamp}.bak")
     try:
-        current = connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)
-        try:
-            migrate.pending(current, str(settings.db), migrate.shipped())
-            backup.copy_to(current, kept)
-        finally:
-            current.close()
+        _exchange(settings, copy, kept)
     except (Corrupt, Invalid, apsw.CorruptError) as error:
         # A file without its signing key beside it may be anything: only what was Cortex's is put aside.
         if isinstance(error, Invalid) and found(settings.node_key_path) is None:
@@ -155,33 +138,31 @@ def _set_aside(settings: Settings, stamp: str) -> str:
             part = Path(f"{settings.db}{ending}")
             if found(part) is not None:
                 part.rename(f"{kept}{ending}")
-        create_file(settings.db)
-    return str(kept)
+        _fill(settings, copy)
+    return kept
 
 
-async def _begin_anew(app: App, source: Path, before: str | None, progress: Progress) -> Restored:
-    ctx = app.context
-    at = ctx.now()
-    state = await ctx.database.write(
-        lambda tx: sealing.begin_origin(tx, chain.active(tx), ctx.node_key, at=at, actor=ctx.caller.actor)
-    )
-    report, remember = await ctx.database.read(
-        lambda tx: verification.examine(
-            tx, ctx.node_key, verification.NOTHING, text=True, incremental=False, progress=progress
-        )
-    )
-    _refuse_tampered(report, ctx.database.path)
-    # Restoring is the owner's own rollback: what is remembered starts again from here.
-    unsaved = memory.save(ctx.settings.home, ctx.database.path, remember)
-    return Restored(
-        path=str(ctx.database.path),
-        source=str(source),
-        before=before,
-        origin=state.origin,
-        entries=sum(log.size for log in report.logs),
-        facts=report.revisions,
-        note=f"{unsaved}: `cortex ledger verify` may take the restored file for a rollback" if unsaved else "",
-    )
+def _exchange(settings: Settings, copy: Path, kept: Path) -> None:
+    """Replace the content of a sound file, which is copied to `kept` while nobody can write to it."""
+    open_app(settings, face="cli", create=False).close()  # brings it to the present schema
+    with (
+        closing(connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)) as target,
+        closing(connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)) as reader,
+    ):
+        if changed := schema.differences(target, migrate.shipped()):
+            raise Corrupt(f"{settings.db} is not as Cortex made it: {'; '.join(changed[:3])}", "it is put aside")
+        replace(target, copy, lambda: backup.copy_to(reader, kept))
+
+
+def _fill(settings: Settings, copy: Path) -> None:
+    """Make the file with the content of `copy`."""
+    create_file(settings.db)
+    with (
+        closing(connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)) as target,
+        closing(connect(copy, busy_timeout_ms=settings.busy_timeout_ms)) as origin,
+    ):
+        use_log(target, settings.busy_timeout_ms)
+        backup.overwrite(target, origin)
 
 
 def migrate_file(settings: Settings) -> Migrated:

@@ -134,7 +134,7 @@ def test_what_was_exported_is_checked_without_a_database(home: Path) -> None:
 
     answer = run(["ledger", "verify-external", "ledger.zip", "--db", "nowhere.db", "--json"])
 
-    assert (None, "unchecked") == (answer.error_kind, answer.body["status"])  # there is no key to trust
+    assert (None, "valid") == (answer.error_kind, (answer.body or {}).get("status"))
     assert not (home / "work" / "nowhere.db").exists()
 
 

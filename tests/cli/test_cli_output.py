@@ -17,6 +17,7 @@ from cortex.cli.terminal import Screen
 from cortex.memory.model import Fact
 from cortex.memory.search import Hit
 from cortex.ops.search import SearchResult
+from cortex.ops.views import FactPage
 
 NOW = datetime(2026, 3, 3, 9, tzinfo=UTC)
 PIPE = Screen(width=None, color=False, now=NOW)
@@ -78,7 +79,7 @@ def test_a_long_fact_is_cut_to_the_width_and_its_snippet_follows() -> None:
 def test_in_a_pipe_nothing_is_cut() -> None:
     content = "long " * 500
 
-    assert content.strip() in shown(fact(content=content), PIPE, "long", [])[0]
+    assert content.strip() in render.lines(FactPage(facts=[fact(content=content)], next=None), PIPE)[0]
 
 
 @given(st.text(), st.text(min_size=1), st.integers(1, 100), st.booleans())

@@ -76,7 +76,7 @@ def test_a_read_only_file_is_looked_at_as_far_as_that_goes(shared_folder: Path) 
         lines = list(iter(lambda: said(process), "done"))
 
     assert "text index|True|not checked: read-only" in lines
-    assert "forgetting|False|1 forgotten facts may be left in the raw files, which are read-only" in lines
+    assert "forgetting|False|perhaps still in the raw files, which are read-only: 1 forgotten" in lines
     assert "structure|True|every page is sound" in lines
 
 

@@ -209,7 +209,7 @@ def test_a_text_that_is_left_in_an_unused_page_is_told_until_the_doctor_wrote_th
         assert ("erased", 1, "scrubbed") == (receipt.state, receipt.residue, other.state)
         assert "`cortex doctor` writes the file anew" in receipt.note
         assert 1 == before
-        assert ["the file was written anew: 1 forgotten facts are scrubbed now"] == [
+        assert ["scrubbed now, by writing the file anew: 1 forgotten"] == [
             check.found for check in report.checks if check.name == "forgetting" and check.ok
         ]
         assert 0 == asyncio.run(app.call(ReadStatus())).unscrubbed

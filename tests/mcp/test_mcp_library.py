@@ -65,6 +65,7 @@ def test_what_is_not_there_is_a_protocol_error(tmp_path: Path, uri: str) -> None
         answer = client.ask("resources/read", {"uri": uri})
 
     assert -32602 == answer["error"]["code"]
+    assert " — " in answer["error"]["message"]
 
 
 def test_the_briefing_prompt_brings_facts_as_quoted_data(tmp_path: Path) -> None:

@@ -73,6 +73,23 @@ def test_a_preset_has_its_tools_and_those_of_the_smaller_ones(tmp_path: Path, pr
     assert set(MEMORY) <= set(found)
 
 
+def test_arguments_that_do_not_fit_are_told_with_what_was_found_and_what_to_give(tmp_path: Path) -> None:
+    with connected(tmp_path, CORTEX_MCP_TOOLS="all") as client:
+        wide = client.call("cortex_search", {"query": "x", "top_k": "500"})
+        batch = client.call("cortex_store_batch", {"facts": [{"content": "a"}, {"contnt": "b"}]})
+
+    assert "invalid: top_k is '500' — give at most 200" == wide.text
+    assert "invalid: facts[1] has no field 'contnt' — did you mean content?" == batch.text
+
+
+def test_no_tool_takes_a_changed_ledger_as_it_is(tmp_path: Path) -> None:
+    with connected(tmp_path, CORTEX_MCP_TOOLS="all") as client:
+        tools = listed(client)
+
+    assert "accept" not in tools["cortex_verify"]["inputSchema"]["properties"]
+    assert "cortex_accept_ledger" not in tools
+
+
 def test_tools_are_described_within_the_limits_and_with_their_effects(tmp_path: Path) -> None:
     by_name = {operation.tool_name: operation for operation in OPERATIONS}
 

@@ -18,6 +18,8 @@ def verification(report: Verification, screen: Screen) -> Iterator[str]:
         yield f"     {log.size:,} entries{part}, root {log.root[:16]}…"
         yield f"     {log.checkpoints:,} checkpoints, checked against {log.signatures}"
         yield f"     remembered outside the file: {log.memory}"
+    if report.not_remembered is not None:
+        yield f"     not remembered: {one_line(report.not_remembered)}"
     for finding in report.findings:
         where = "" if finding.entry is None else f" id={finding.entry}"
         yield f"FAIL {finding.code}{where} {one_line(finding.what)}"

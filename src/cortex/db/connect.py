@@ -71,9 +71,16 @@ def _is_there(path: Path) -> bool:
     at = found(path)
     if at is None and path.is_symlink():
         raise Unavailable(f"{path} is a link to {path.readlink()}, which is not there", "mend or remove the link")
-    if at is not None and stat.S_ISDIR(at.st_mode):
-        raise Invalid(f"{path} is a folder", "give the path of a file")
-    return at is not None
+    if at is None:
+        return False
+    if not stat.S_ISREG(at.st_mode):
+        raise Invalid(
+            f"{path} is a {'folder' if stat.S_ISDIR(at.st_mode) else 'device or pipe'}", "give the path of a file"
+        )
+    if at.st_nlink > 1:
+        # Each name would have a write-ahead log of its own, and two logs over one file destroy it.
+        raise Unavailable(f"{path} has {at.st_nlink} names (hard links)", "remove the other names, then try again")
+    return True
 
 
 def _open(path: Path, vfs: str | None) -> apsw.Connection:

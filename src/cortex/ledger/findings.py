@@ -81,6 +81,7 @@ class Verification(Struct, frozen=True, kw_only=True):
     entries: int
     revisions: int
     erased: int
+    not_remembered: Annotated[str | None, Meta(description="Why this could not be remembered outside the file.")]
 
     @property
     def exit_code(self) -> int:

@@ -117,7 +117,7 @@ async def list_prompts(_calling: Calling, _params: PaginatedRequestParams | None
 async def get_prompt(desk: Desk, calling: Calling, params: GetPromptRequestParams) -> GetPromptResult:
     """The briefing as a message of the user."""
     if params.name != _BRIEFING:
-        raise MCPError(code=INVALID_PARAMS, message=f"Unknown prompt: {params.name[:100]!r}")
+        raise MCPError(code=INVALID_PARAMS, message=f"Unknown prompt: {params.name[:100]!r}. There is: {_BRIEFING}")
     try:
         text = await calls.shown(desk, calling, _recall(params.arguments or {}))
     except CortexError as error:

@@ -152,6 +152,7 @@ class ProveFact(Request[ProofOfFact], frozen=True, kw_only=True):
     "ledger.prove",
     effect="write",
     order="local",
+    file="needed",
     method="prove",
     cli=(Cli("ledger prove ID", group=_GROUP),),
 )
@@ -236,6 +237,7 @@ class ExportLedger(Request[ExportedLedger], frozen=True, kw_only=True):
     "ledger.export",
     effect="write",
     order="local",
+    file="needed",
     method="export_ledger",
     cli=(Cli("ledger export PATH", group=_GROUP),),
 )
@@ -358,6 +360,7 @@ class VerifyExternal(Request[ExternalReport], frozen=True, kw_only=True):
     "ledger.verify_external",
     effect="read",
     order="local",
+    file="unused",
     method="verify_external",
     cli=(Cli("ledger verify-external PATH", group=_GROUP),),
 )

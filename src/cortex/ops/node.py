@@ -252,9 +252,13 @@ async def _check_origins(ctx: Context, name: str) -> Check:
         return _good(name, "the ledger has one origin" if logs else "the ledger is empty")
     keys = [parse_vkey(log.vkey).public for log in logs]
     lost = sum(before != after for before, after in pairwise(keys))
-    why = [f"{lost} times since the key before was not here"] if lost else []
-    why += [f"{len(logs) - 1 - lost} times with the same key, as after a restore"] if lost < len(logs) - 1 else []
+    why = [f"{_times(lost)} since the key before was not here"] if lost else []
+    why += [f"{_times(len(logs) - 1 - lost)} with the same key, as after a restore"] if lost < len(logs) - 1 else []
     return _good(name, f"the ledger has {len(logs)} origins: it was continued under a new one {', '.join(why)}")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 async def _check_scrubbed(ctx: Context, name: str) -> Check:
@@ -262,7 +266,7 @@ async def _check_scrubbed(ctx: Context, name: str) -> Check:
     if not waiting:
         return _good(name, "nothing forgotten is left in the raw files")
     if not ctx.database.writable:
-        told = f"{len(waiting)} forgotten facts may be left in the raw files, which are read-only"
+        told = f"perhaps still in the raw files, which are read-only: {len(waiting)} forgotten"
         return _bad(name, told, "run `cortex doctor` as somebody who may write them")
     # What to look for is gone with the facts. A file written anew holds none of it, wherever it was.
     if await scrub(ctx):
@@ -270,8 +274,8 @@ async def _check_scrubbed(ctx: Context, name: str) -> Check:
         if await asyncio.to_thread(ctx.database.empty_log):
             at = ctx.now()
             await ctx.database.write(lambda tx: erasure.mark_scrubbed(tx, waiting, at))
-            return _good(name, f"the file was written anew: {len(waiting)} forgotten facts are scrubbed now")
-    told = f"{len(waiting)} forgotten facts may be left in the write-ahead log, which another process reads"
+            return _good(name, f"scrubbed now, by writing the file anew: {len(waiting)} forgotten")
+    told = f"perhaps still in the write-ahead log, which another process reads: {len(waiting)} forgotten"
     return _bad(name, told, "close that process, then `cortex doctor` again")
 
 

@@ -66,6 +66,7 @@ class RenameProject(Request[ProjectSummary], frozen=True, kw_only=True):
     "project.rename",
     effect="write",
     order="gossip",
+    file="needed",
     method="rename_project",
     cli=(Cli("project rename OLD NEW", group="Memory"),),
     mcp=Tool("all", title="Rename a project"),

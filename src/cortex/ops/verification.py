@@ -48,7 +48,8 @@ def verify(tx: Tx, task: VerificationTask, progress: Progress) -> Verification:
     if report.ok:
         # Another verification may have remembered more meanwhile: what is remembered never shrinks by itself.
         newer = NOTHING if task.accept else memory.load(home, database)
-        memory.save(home, database, [_longer(log, newer.of(log.origin)) for log in remember])
+        unsaved = memory.save(home, database, [_longer(log, newer.of(log.origin)) for log in remember])
+        report = structs.replace(report, not_remembered=unsaved)
     return report
 
 
@@ -86,6 +87,7 @@ def examine(
         entries=sum(log.size - log.checked_from for log in checked),
         revisions=revisions,
         erased=erased,
+        not_remembered=None,
     )
     return report, remember
 
