@@ -1,6 +1,8 @@
 """Writing files that others read: whole or not at all, never over what is there, readable by their owner only."""
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,14 @@ def found(path: Path) -> os.stat_result | None:
         ) from None
     except ValueError:
         raise Invalid(f"{str(path)!r} is not a path", "leave the NUL character out") from None
+
+
+def read_start(path: Path, most: int) -> bytes:
+    """The first `most` bytes of a regular file. A pipe or a device is an OSError too: it could keep us waiting."""
+    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read(most)
 
 
 @contextmanager

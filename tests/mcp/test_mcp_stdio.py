@@ -273,3 +273,17 @@ def test_a_cancelled_call_interrupts_its_read_and_others_go_on(tmp_path: Path) -
         assert process.stdin is not None
         process.stdin.close()
         assert 0 == process.wait(10)
+
+
+def test_ids_that_cannot_be_answered_are_refused_and_the_session_goes_on(tmp_path: Path) -> None:
+    with connected(tmp_path) as client:
+        for line in (
+            rb'{"jsonrpc":"2.0","id":"\ud800","method":"ping"}',
+            b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}',
+            b'{"jsonrpc":"2.0","id":true,"method":"ping"}',
+            b'{"jsonrpc":"2.0","id":null,"method":"ping"}',
+        ):
+            client.write(line + b"\n")
+            assert -32600 == client.receive()["error"]["code"]
+
+        assert {} == client.ask("ping")["result"]

@@ -90,7 +90,9 @@ class Database:
         return result
 
     def empty_log(self) -> bool:
-        """Write the write-ahead log into the file and cut it to nothing. False where somebody still reads from it.
+        """Write the write-ahead log into the file and cut it to nothing.
+
+        False where somebody still reads from it, or the disk does not take it now.
 
         Blocks for up to SCRUB_WAIT_MS; to be called off the event loop.
         """
@@ -98,7 +100,7 @@ class Database:
             connection.set_busy_timeout(limits.SCRUB_WAIT_MS)
             try:
                 connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            except apsw.BusyError:
+            except (apsw.BusyError, apsw.FullError, apsw.IOError):
                 return False
         return True
 

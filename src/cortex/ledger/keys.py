@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from cortex.errors import Conflict, Unavailable
-from cortex.files import found, write_whole
+from cortex.files import found, read_start, write_whole
 from cortex.ledger.checkpoint import SEED_BYTES, Signer
 
 _PREFIX = "cortex-node-key/v1 "
@@ -50,8 +50,7 @@ class NodeKey:
         return self._load()
 
     def _load(self) -> bytes:
-        with self.path.open("rb") as file:
-            text = file.read(_FILE_BYTES_MAX).decode("ascii", "replace").strip()
+        text = read_start(self.path, _FILE_BYTES_MAX).decode("ascii", "replace").strip()
         try:
             seed = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
         except ValueError:

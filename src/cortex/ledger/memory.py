@@ -61,8 +61,7 @@ def load(home: Path, database: Path) -> Memory:
     """What is remembered of a database; nothing where there is no memory yet. Raises Unavailable for a damaged one."""
     file = place(home, database)
     try:
-        with file.open("rb") as opened:
-            return msgspec.json.decode(opened.read(_FILE_BYTES_MAX), type=Memory)
+        return msgspec.json.decode(files.read_start(file, _FILE_BYTES_MAX), type=Memory)
     except FileNotFoundError:
         return Memory(path=str(database.resolve()), logs=[])
     except (msgspec.DecodeError, OSError) as error:

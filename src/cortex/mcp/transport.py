@@ -87,6 +87,14 @@ class Transport:
 
     def _read(self, send: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         """On a thread of its own, which the end of the process ends: a read cannot be called off."""
+        try:
+            self._read_lines(send)
+        finally:
+            # However it ended, without a reader the process has nothing left to do.
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(self._over.set)
+
+    def _read_lines(self, send: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         going_on = self._post(self._feed(send, self._opening))
         while going_on:
             try:
@@ -96,12 +104,10 @@ class Transport:
                 continue
             except OSError as error:
                 logger.warning("standard input cannot be read: %s", error)
-                line = None
+                return
             if line is None:
-                break
+                return
             going_on = self._post(self._feed(send, line))
-        with contextlib.suppress(RuntimeError):  # the loop is closed already
-            self._loop.call_soon_threadsafe(self._over.set)
 
     def _post(self, work: Coroutine[Any, Any, None]) -> bool:
         """Run `work` on the loop and wait for it. False when there is nobody to do it any more."""
@@ -119,6 +125,10 @@ class Transport:
             message: JSONRPCMessage = jsonrpc_message_adapter.validate_json(line, by_name=False)
         except ValueError:
             await self._refuse(*_complaint(line))
+            return
+        if isinstance(message, JSONRPCNotification) and "id" in json.loads(line):
+            # The adapter takes a request whose id is no text and no integer for a notification, which nobody answers.
+            await self._refuse(None, INVALID_REQUEST, "the id is neither text nor an integer")
             return
         if isinstance(message, JSONRPCRequest):
             # So many unanswered ones mean that the client does not read its answers; nor are its requests, then.
@@ -180,7 +190,18 @@ def _complaint(line: bytes) -> tuple[RequestId | None, int, str]:
         return None, PARSE_ERROR, "the line is not JSON"
     request_id = found.get("id") if isinstance(found, dict) and "method" in found else None
     known = request_id if isinstance(request_id, str) or type(request_id) is int else None
+    if not _is_text(found):
+        return known if _is_text(known) else None, INVALID_REQUEST, "the line holds a lone surrogate"
     return known, INVALID_REQUEST, "the line is not a JSON-RPC 2.0 message"
+
+
+def _is_text(found: object) -> bool:
+    """Whether UTF-8 can hold every text in plain data; JSON's escapes can name lone surrogates."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _leave() -> None:

@@ -324,7 +324,14 @@ class Reindex(Request[Reindexed], frozen=True, kw_only=True):
     """Make the text index anew."""
 
 
-@operation("node.reindex", effect="write", order="local", method="reindex", cli=(Cli("reindex", group=_GROUP),))
+@operation(
+    "node.reindex",
+    effect="write",
+    order="local",
+    file="needed",
+    method="reindex",
+    cli=(Cli("reindex", group=_GROUP),),
+)
 async def reindex(ctx: Context, request: Reindex) -> Reindexed:
     """Make the text index anew from the facts."""
 
