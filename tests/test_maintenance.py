@@ -277,3 +277,55 @@ def test_migrating_a_locked_file_waits_no_longer_than_the_settings_say(home: Pat
     other.close()
 
     assert limits.BUSY_TIMEOUT_MS / 2 > (time.monotonic() - began) * 1000
+
+
+def test_nothing_that_others_commit_while_a_backup_is_restored_is_lost(home: Path) -> None:
+    backed_up(home / "a.db", home / "b.bak", *(f"fact {number}" for number in range(300)))
+    code = (
+        "import cortex, sys\n"
+        "with cortex.open(sys.argv[1]) as memory:\n"
+        "    for number in range(400):\n"
+        "        memory.store(f'{sys.argv[2]} {number}'); print(f'{sys.argv[2]} {number}', flush=True)\n"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(home / "a.db"), name], stdout=subprocess.PIPE, text=True)
+        for name in ("one", "two")
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+
+    restored = maintenance.restore(configured(home / "a.db"), home / "b.bak", silent)
+
+    stored = [line.strip() for writer in writers for line in [f"{writer.args[-1]} 0", *(writer.stdout or [])]]
+    assert [0, 0] == [writer.wait() for writer in writers]
+    for writer in writers:
+        assert writer.stdout is not None
+        writer.stdout.close()
+    assert restored.before is not None
+    kept, now = set(contents(Path(restored.before))), set(contents(home / "a.db"))
+    assert set() == set(stored) - kept - now
+    with cortex.open(home / "a.db") as memory:
+        assert memory.verify().ok
+
+
+def test_a_file_by_two_names_has_one_key_and_one_origin(home: Path) -> None:
+    (home / "link.db").symlink_to(home / "real.db")
+    for name in ("real.db", "link.db", "real.db", "link.db"):
+        with cortex.open(home / name) as memory:
+            memory.store(f"by {name} {len(memory.list_facts())}")
+
+    with cortex.open(home / "link.db") as memory:
+        logs = memory.verify().logs
+
+    assert 1 == len(logs)
+    assert not (home / "link.db.key").exists()
+
+
+def test_a_file_with_a_second_name_is_refused(home: Path) -> None:
+    with cortex.open(home / "a.db") as memory:
+        memory.store("one")
+    (home / "b.db").hardlink_to(home / "a.db")
+
+    with pytest.raises(cortex.Unavailable, match="2 names"), cortex.open(home / "b.db"):
+        pass

@@ -138,18 +138,17 @@ def test_a_clean_ledger_is_valid_in_every_form_with_trust_and_without(tmp_path: 
 
 
 def test_the_report_says_what_was_not_checked(tmp_path: Path, trust: Path) -> None:
-    made = log().seal(5)
-    path = made.directory(tmp_path / "bundle")
+    made = log()
     (tmp_path / "kept").write_text(made.notes[0])
 
-    bare = str(verify.verify_path(path))
-    trusted = str(verify.verify_path(path, trust, [tmp_path / "kept"]))
+    bare = str(verify.verify_path(log().seal(5).directory(tmp_path / "bundle")))
+    trusted = str(verify.verify_path(made.directory(tmp_path / "sealed"), trust, [tmp_path / "kept"]))
 
     assert "--  origin not checked (no --trust)" in bare
     assert "ok  1 checkpoints, signed by the key in leaf 0" in bare
     assert "--  no checkpoint" in str(verify.verify_path(log().seal().directory(tmp_path / "unsigned")))
     assert "--  outside memory: 0 checkpoints" in bare
-    assert "--  leaves under a checkpoint: 5" in bare
+    assert "--  leaves under a checkpoint: 5 of 12" in bare
     assert "ok  origin trusted" in trusted
     assert "signed by trusted keys" in trusted
     assert "ok  outside memory: 1 checkpoints" in trusted
@@ -285,6 +284,28 @@ def test_two_signed_checkpoints_of_one_size_are_a_split_view(tmp_path: Path, tru
     assert {"HISTORY_REWRITTEN", "SPLIT_VIEW"} == codes(report)
 
 
+def test_entries_after_the_last_checkpoint_are_a_finding_where_keys_are_trusted(tmp_path: Path, trust: Path) -> None:
+    made = log().seal(5, 8)
+    (tmp_path / "kept").write_text(made.notes[0])
+
+    for path in bundles(tmp_path, made):
+        bare, trusted = verify.verify_path(path), verify.verify_path(path, trust, [tmp_path / "kept"])
+
+        assert (0, True) == (bare.exit_code, "--  leaves under a checkpoint: 8 of 12" in bare.notes)
+        assert 1 == trusted.exit_code
+        assert [
+            {"code": "UNSIGNED", "id": "8", "what": "no checkpoint covers the last 4 of 12 leaves"}
+        ] == trusted.findings
+
+
+def test_a_remembered_checkpoint_covers_entries_too(tmp_path: Path, trust: Path) -> None:
+    made = log()
+    (tmp_path / "kept").write_text(made.notes[-1])
+    path = made.seal(5).directory(tmp_path / "bundle")
+
+    assert 0 == verify.verify_path(path, trust, [tmp_path / "kept"]).exit_code
+
+
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [
@@ -348,6 +369,114 @@ def test_a_json_bundle_that_brings_its_own_trust_is_refused(tmp_path: Path, name
     path.write_text(json.dumps({**json.loads(path.read_text()), name: SIGNER.vkey}))
 
     assert {"REFUSED"} == codes(verify.verify_path(path))
+
+
+@pytest.mark.parametrize("member", ["format", "log", "leaves", "checkpoints", "content"])
+def test_a_json_bundle_with_a_member_twice_or_one_too_many_is_refused(tmp_path: Path, member: str) -> None:
+    path = bundles(tmp_path, log())[2]
+    path.write_text(json.dumps({member: "shown"})[:-1] + "," + path.read_text()[1:])
+
+    assert ({"REFUSED"}, 1) == (codes(report := verify.verify_path(path)), report.exit_code)
+
+
+@pytest.mark.parametrize("member", ["note", "text"])
+def test_a_checkpoint_line_with_a_member_twice_or_one_too_many_is_refused(tmp_path: Path, member: str) -> None:
+    made = log()
+    path = made.directory(tmp_path / "bundle")
+    lines = [json.dumps({member: "shown"})[:-1] + "," + json.dumps({"note": note})[1:] + "\n" for note in made.notes]
+    (path / "checkpoints.jsonl").write_text("".join(lines))
+
+    assert "REFUSED" in codes(verify.verify_path(path))
+
+
+def test_a_json_bundle_with_an_archive_behind_it_is_not_checked_as_either(tmp_path: Path, trust: Path) -> None:
+    _, archive, document = bundles(tmp_path, log())
+    shown = json.dumps({**json.loads(document.read_text()), "leaves": []}).encode()
+    (tmp_path / "both.json").write_bytes(shown + archive.read_bytes())
+
+    report = verify.verify_path(tmp_path / "both.json", trust)
+
+    assert 0 != report.exit_code
+    assert 0 == report.leaves
+
+
+@pytest.mark.parametrize("hidden", [b"{}", b"PK\x03\x04{}", b"\n"])
+def test_an_archive_with_anything_before_or_behind_it_is_not_checked(tmp_path: Path, hidden: bytes) -> None:
+    archive = bundles(tmp_path, log())[1]
+    raw, path = archive.read_bytes(), tmp_path / "more.zip"
+    commented = raw[:-2] + len(hidden).to_bytes(2, "little") + hidden
+
+    for changed in (hidden + raw, raw + hidden, commented):
+        path.write_bytes(changed)
+        report = verify.verify_path(path)
+
+        assert (False, 0) == (report.exit_code == 0, report.leaves)
+    assert {"REFUSED"} == codes(report)
+
+
+def test_the_form_is_chosen_by_the_first_bytes_and_not_by_the_name(tmp_path: Path) -> None:
+    directory, archive, document = bundles(tmp_path, log())
+    shutil.copy(archive, tmp_path / "archive.json")
+    shutil.copy(document, tmp_path / "document.zip")
+    (tmp_path / "spaced.json").write_text(" " + document.read_text())
+
+    assert 0 == verify.verify_path(tmp_path / "archive.json").exit_code
+    assert 0 == verify.verify_path(tmp_path / "document.zip").exit_code
+    assert 3 == verify.verify_path(tmp_path / "spaced.json").exit_code
+
+
+def test_a_pipe_or_a_device_is_not_read_wherever_it_stands(tmp_path: Path, trust: Path) -> None:
+    made = log()
+    pipe, linked = tmp_path / "pipe", tmp_path / "linked"
+    os.mkfifo(pipe)
+    linked.symlink_to(pipe)
+    good = made.directory(tmp_path / "good")
+    cases: list[tuple[Path, Path | None, list[Path]]] = [
+        (pipe, None, []),
+        (linked, None, []),
+        (Path("/dev/zero"), None, []),
+        (good, pipe, []),
+        (good, linked, []),
+        (good, trust, [pipe]),
+        (good, tmp_path, []),
+    ]
+    for part in ("leaves.jsonl", "checkpoints.jsonl"):
+        for kind in (pipe, Path("/dev/zero")):
+            bad = made.directory(tmp_path / f"{part}{kind.name}")
+            (bad / part).unlink()
+            (bad / part).symlink_to(kind)
+            cases.append((bad, trust, []))
+
+    reports = [verify.verify_path(*case) for case in cases]
+
+    assert [(3, [])] * len(cases) == [(report.exit_code, report.findings) for report in reports]
+    assert all("not a regular file" in report.error for report in reports)
+
+
+def test_what_could_not_be_read_is_said_in_words(tmp_path: Path, trust: Path) -> None:
+    path = log().directory(tmp_path / "bundle")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "bad.json").write_bytes(b'{"\xff')
+    (tmp_path / "deep.json").write_text('{"a":' * 200_000)
+    (tmp_path / "list.json").write_text('{"format":[]}')
+    (tmp_path / "odd.json").write_text('{"format":"cortex-ledger/v1","log":"transactions","leaves":7,"checkpoints":7}')
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(verify.FILE_BYTES_MAX + 1)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+
+    errors = [
+        verify.verify_path(path, tmp_path / "none").error,
+        verify.verify_path(path, tmp_path / "binary").error,
+        verify.verify_path(path, tmp_path / "large").error,
+        verify.verify_path(path, trust, [tmp_path / "binary"]).error,
+        *[verify.verify_path(tmp_path / name, trust).error for name in ("bad.json", "deep.json", "list.json")],
+        *[verify.verify_path(tmp_path / name, trust).error for name in ("odd.json", "loop", "missing")],
+    ]
+
+    assert f"{tmp_path / 'none'}: No such file or directory" == errors[0]
+    assert "over 67108864 bytes" in errors[2]
+    assert "regular" not in errors[2]
+    assert all(error and "Error" not in error and "Errno" not in error for error in errors)
 
 
 def test_trust_and_memory_from_inside_the_bundle_are_refused(tmp_path: Path, trust: Path) -> None:
@@ -510,8 +639,70 @@ def test_a_tampered_proof_is_named(tmp_path: Path, trust: Path) -> None:
     for name in canonical.FACT_FIELDS:
         assert {"FACT_CHANGED"} == found(disclosure={"salt": SALT.hex(), "fields": {**fields, name: "other"}})
     assert {"FACT_CHANGED"} == found(disclosure={"salt": "00", "fields": fields})
-    assert {"FACT_CHANGED"} == found(disclosure={"salt": SALT.hex(), "fields": {**fields, "author": "Ada"}})
+    assert {"REFUSED"} == found(disclosure={"salt": SALT.hex(), "fields": {**fields, "author": "Ada"}})
     assert 3 == verify.verify_path(proof_file(tmp_path / "q.json", made, 5, 12, disclosure={}), trust).exit_code
+
+
+@pytest.mark.parametrize("at", ["document", "disclosure", "fields"])
+@pytest.mark.parametrize("member", ["content", "text", "leaf", "salt", "fields", "disclosure"])
+def test_a_proof_with_a_member_twice_or_one_too_many_is_refused(
+    tmp_path: Path, trust: Path, at: str, member: str
+) -> None:
+    path = proof_file(tmp_path / "p.json", log(), 5, 12)
+    whole = path.read_text()
+    start = {"document": 0, "disclosure": whole.index('{"salt"'), "fields": whole.index('{"content"')}[at]
+    path.write_text(f'{whole[:start]}{{"{member}": "The shop is closed for ever", {whole[start + 1 :]}')
+
+    report = verify.verify_path(path, trust)
+
+    assert ({"REFUSED"}, 1, {}) == (codes(report), report.exit_code, report.disclosed)
+    assert "closed for ever" not in str(report)
+
+
+def test_the_disclosed_fields_are_printed_once_they_are_verified(
+    tmp_path: Path, trust: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = proof_file(tmp_path / "p.json", log(), 5, 12)
+
+    code = verify.main([str(path), "--trust", str(trust)])
+    printed = capsys.readouterr().out.splitlines()
+    verify.main([str(path), "--trust", str(trust), "--json"])
+    shown = json.loads(capsys.readouterr().out)["disclosed"]
+
+    assert 0 == code
+    assert 'ok  disclosed content: "Ada likes tea"' in printed
+    assert r'ok  disclosed tags: "[\"tea\"]"' in printed
+    assert "ok  disclosed key: null" in printed
+    assert dict(zip(canonical.FACT_FIELDS, FIELDS, strict=True)) == shown
+
+
+def test_a_disclosed_text_is_printed_in_ascii_and_within_bounds(tmp_path: Path, trust: Path) -> None:
+    made, text = log(), "\x1b[2J\x7f\u202e\n" + "é" * 5_000
+    fields = (text, *FIELDS[1:])
+    made.rows[5]["digest"] = canonical.fact_digest(SALT, fields).hex()
+    made.link()
+    disclosure = {"salt": SALT.hex(), "fields": dict(zip(canonical.FACT_FIELDS, fields, strict=True))}
+
+    report = verify.verify_path(proof_file(tmp_path / "p.json", made, 5, 12, disclosure=disclosure), trust)
+
+    line = next(note for note in report.notes if "disclosed content" in note)
+    assert (0, text) == (report.exit_code, report.disclosed["content"])
+    assert r'ok  disclosed content: "\u001b[2J\u007f\u202e\n\u00e9' in line
+    assert line.isascii()
+    assert line.isprintable()
+    assert line.endswith("...")
+    assert len(line) < 1_100
+
+
+def test_what_was_not_verified_is_not_printed(tmp_path: Path, trust: Path) -> None:
+    resealed = log()
+    resealed.signer = THIEF
+    bare = verify.verify_path(proof_file(tmp_path / "p.json", log(), 5, 12))
+    forged = verify.verify_path(proof_file(tmp_path / "q.json", resealed, 5, 12), trust)
+
+    for report in (bare, forged):
+        assert {} == report.disclosed
+        assert "Ada likes tea" not in str(report)
 
 
 def test_a_proof_of_another_log_key_or_history_is_named(tmp_path: Path, trust: Path) -> None:

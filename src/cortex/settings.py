@@ -110,6 +110,8 @@ def resolve(
         chosen |= _from_file(found[0], person, home=home, within=found[1])
     chosen |= from_environment | from_flags | {"home": (home, home_origin)}
     values: dict[str, Any] = {name: value for name, (value, _) in chosen.items()}
+    # Key, log and memory lie by the name of the file: through a link they would be others than without it.
+    values["db"] = projects.resolved(values["db"])
     origins = {name: origin for name, (_, origin) in chosen.items()}
     return Loaded(Settings(**values), MappingProxyType(origins), _warnings(environ))
 
