@@ -1,7 +1,10 @@
 """What linters cannot hold: lengths, names, and that the documents speak of everything there is."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -105,3 +108,20 @@ def test_links_inside_the_documents_lead_somewhere() -> None:
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_python_examples_of_the_documents_run(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+    environment = {**os.environ, "HOME": str(tmp_path), "CORTEX_HOME": str(tmp_path)}
+
+    for block in blocks:
+        done = subprocess.run(
+            [sys.executable, "-c", block], cwd=tmp_path, env=environment, capture_output=True, check=False
+        )
+        assert b"" == done.stderr, block
+
+    assert len(blocks) >= 3
+
+
+def test_no_document_has_an_unfilled_place() -> None:
+    assert "@@" not in DOCS
