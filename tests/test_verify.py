@@ -415,7 +415,7 @@ def test_an_archive_with_anything_before_or_behind_it_is_not_checked(tmp_path: P
 
 
 def test_the_form_is_chosen_by_the_first_bytes_and_not_by_the_name(tmp_path: Path) -> None:
-    directory, archive, document = bundles(tmp_path, log())
+    _, archive, document = bundles(tmp_path, log())
     shutil.copy(archive, tmp_path / "archive.json")
     shutil.copy(document, tmp_path / "document.zip")
     (tmp_path / "spaced.json").write_text(" " + document.read_text())

@@ -40,7 +40,7 @@ def format_of(target: Path) -> Format:
 
 
 def write(tx: Tx, state: chain.State, target: Path, form: Format, progress: Progress) -> int:
-    """Write a log to `target`, whole or not at all. Returns how many checkpoints it has.
+    """Write a log up to its last checkpoint to `target`, whole or not at all. Returns how many checkpoints it has.
 
     Raises Conflict where `target` exists, Unavailable where it cannot be written.
     """
@@ -61,11 +61,18 @@ def write(tx: Tx, state: chain.State, target: Path, form: Format, progress: Prog
 
 
 def _leaves(tx: Tx, state: chain.State, progress: Progress) -> Iterator[bytes]:
-    rows = tx.execute(f"SELECT {chain.LEAF_COLUMNS} FROM transactions WHERE log = ? ORDER BY idx", (state.id,))
+    rows = tx.execute(
+        f"SELECT {chain.LEAF_COLUMNS} FROM transactions WHERE log = ? AND idx < ? ORDER BY idx", _signed(state)
+    )
     for done, row in enumerate(rows, 1):
         yield chain.encode_row(row)
-        if done % limits.VERIFY_CHUNK_LEAVES == 0 or done == state.size:
-            progress(done, state.size, "entries")
+        if done % limits.VERIFY_CHUNK_LEAVES == 0 or done == state.sealed_size:
+            progress(done, state.sealed_size, "entries")
+
+
+def _signed(state: chain.State) -> tuple[int, int]:
+    """The log and how many of its entries the last checkpoint covers: what comes after, nobody signed for yet."""
+    return state.id, state.sealed_size
 
 
 def _note_lines(notes: list[Any]) -> Iterator[bytes]:
@@ -125,7 +132,9 @@ def _write_csv(file: BinaryIO, tx: Tx, state: chain.State) -> None:
         "hash",
     )
     writer.writerow(columns)
-    rows = tx.execute(f"SELECT {', '.join(columns)} FROM transactions WHERE log = ? ORDER BY idx", (state.id,))
+    rows = tx.execute(
+        f"SELECT {', '.join(columns)} FROM transactions WHERE log = ? AND idx < ? ORDER BY idx", _signed(state)
+    )
     for row in rows:
         writer.writerow([_cell(value) for value in row])
     text.flush()

@@ -218,6 +218,7 @@ class ExportedLedger(Struct, frozen=True, kw_only=True):
     path: str
     format: str
     entries: int
+    unsigned: Annotated[int, Meta(description="Entries after the last checkpoint, which were left out.")]
     checkpoints: int
     origin: str
     others: list[str]
@@ -263,7 +264,8 @@ async def export_ledger(ctx: Context, request: ExportLedger) -> ExportedLedger:
     return ExportedLedger(
         path=str(target),
         format=form,
-        entries=state.size,
+        entries=state.sealed_size,
+        unsigned=state.size - state.sealed_size,
         checkpoints=checkpoints,
         origin=state.origin,
         others=others,
