@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from cortex import files, limits
-from cortex.db.connect import Tx
+from cortex.db.connect import Tx, integer
 from cortex.errors import Invalid, Unavailable
 from cortex.ledger import chain
 from cortex.progress import Progress
@@ -61,18 +61,18 @@ def write(tx: Tx, state: chain.State, target: Path, form: Format, progress: Prog
 
 
 def _leaves(tx: Tx, state: chain.State, progress: Progress) -> Iterator[bytes]:
-    rows = tx.execute(
-        f"SELECT {chain.LEAF_COLUMNS} FROM transactions WHERE log = ? AND idx < ? ORDER BY idx", _signed(state)
-    )
+    signed = signed_size(tx, state)
+    query = f"SELECT {chain.LEAF_COLUMNS} FROM transactions WHERE log = ? ORDER BY idx LIMIT ?"
+    rows = tx.execute(query, (state.id, signed))
     for done, row in enumerate(rows, 1):
         yield chain.encode_row(row)
-        if done % limits.VERIFY_CHUNK_LEAVES == 0 or done == state.sealed_size:
-            progress(done, state.sealed_size, "entries")
+        if done % limits.VERIFY_CHUNK_LEAVES == 0 or done == signed:
+            progress(done, signed, "entries")
 
 
-def _signed(state: chain.State) -> tuple[int, int]:
-    """The log and how many of its entries the last checkpoint covers: what comes after, nobody signed for yet."""
-    return state.id, state.sealed_size
+def signed_size(tx: Tx, state: chain.State) -> int:
+    """How many entries the last checkpoint covers: what comes after, nobody signed for yet."""
+    return integer(tx, "SELECT coalesce(max(tree_size), 0) FROM ledger_checkpoint WHERE log = ?", (state.id,))
 
 
 def _note_lines(notes: list[Any]) -> Iterator[bytes]:
@@ -132,9 +132,8 @@ def _write_csv(file: BinaryIO, tx: Tx, state: chain.State) -> None:
         "hash",
     )
     writer.writerow(columns)
-    rows = tx.execute(
-        f"SELECT {', '.join(columns)} FROM transactions WHERE log = ? AND idx < ? ORDER BY idx", _signed(state)
-    )
+    query = f"SELECT {', '.join(columns)} FROM transactions WHERE log = ? ORDER BY idx LIMIT ?"
+    rows = tx.execute(query, (state.id, signed_size(tx, state)))
     for row in rows:
         writer.writerow([_cell(value) for value in row])
     text.flush()

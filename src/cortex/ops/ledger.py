@@ -251,21 +251,21 @@ async def export_ledger(ctx: Context, request: ExportLedger) -> ExportedLedger:
     form = request.format or export.format_of(target)
     await _seal(ctx)
 
-    def write(tx: Tx) -> tuple[chain.State, int, list[str]]:
+    def write(tx: Tx) -> tuple[chain.State, int, int, list[str]]:
         states = chain.logs(tx)
         known = [state.origin for state in states]
         if request.origin is not None and request.origin not in known:
             raise NotFound(f"there is no log {request.origin!r} here", f"there is {', '.join(known)}")
         state = next((state for state in states if state.origin == request.origin), states[-1])
         count = export.write(tx, state, target, form, ctx.progress)
-        return state, count, [origin for origin in known if origin != state.origin]
+        return state, export.signed_size(tx, state), count, [origin for origin in known if origin != state.origin]
 
-    state, checkpoints, others = await ctx.database.read(write)
+    state, signed, checkpoints, others = await ctx.database.read(write)
     return ExportedLedger(
         path=str(target),
         format=form,
-        entries=state.sealed_size,
-        unsigned=state.size - state.sealed_size,
+        entries=signed,
+        unsigned=state.size - signed,
         checkpoints=checkpoints,
         origin=state.origin,
         others=others,
