@@ -201,7 +201,7 @@ def _document(folder: Path) -> Path:
 def _question(facts: list[Fact]) -> str:
     """A question that a reader might have: the heading of a section in plain prose, and its rarest words."""
     spread = Counter(word for fact in facts for word in set(_words(fact.content)))
-    prose = [fact for fact in facts if "|" not in fact.content] or facts
+    prose = [fact for fact in facts if "|" not in fact.content and "```" not in fact.content] or facts
     chosen = min(prose, key=lambda fact: (-min(len(fact.content), _PROSE_CHARS), fact.content))
     path, _, body = chosen.content.partition(": ")
     heading = _words(path.rpartition(" > ")[2])[:_QUESTION_WORDS]
