@@ -64,9 +64,7 @@ def test_no_word_is_special_in_content(memory: Memory, word: str) -> None:
     assert word == memory.call(ShowFact(id=fact.id)).content
 
 
-@pytest.mark.parametrize(
-    "content", ["a\x00b", "\x1b[31mred\x1b[0m", "a\r\nb\tc", " padded ", "\x02x\x03", "\ufeffb"]
-)
+@pytest.mark.parametrize("content", ["a\x00b", "\x1b[31mred\x1b[0m", "a\r\nb\tc", " padded ", "\x02x\x03", "\ufeffb"])
 def test_control_characters_in_content_are_kept_exactly(memory: Memory, content: str) -> None:
     if not content.strip():
         pytest.skip("mere space is no content")
