@@ -256,3 +256,24 @@ def test_the_doctor_finishes_any_number_of_forgotten_facts(path: Path) -> None:
         asyncio.run(app.call(Diagnose()))
 
         assert (1_500, 0) == (before, asyncio.run(app.call(ReadStatus())).unscrubbed)
+
+
+def test_no_forgotten_word_parts_the_pages_of_the_index(path: Path) -> None:
+    chance = random.Random(2)
+
+    def word(start: str) -> str:
+        return start + "".join(chance.choices("bcdfghjklmnpqrstvwxz", k=8))
+
+    with memory(path) as app:
+        kept = [NewFact(content=" ".join(word("a") for _ in range(40))) for _ in range(100)]
+        asyncio.run(app.call(StoreFacts(facts=kept)))
+        gone = [NewFact(content=" ".join(word("zq") for _ in range(80))) for _ in range(60)]
+        stored = asyncio.run(app.call(StoreFacts(facts=gone))).facts
+
+        for fact in stored:
+            assert "scrubbed" == asyncio.run(app.call(ForgetFact(id=fact.id))).state
+
+    connection = apsw.Connection(str(path))
+    parting = [bytes(term) for (term,) in connection.execute("SELECT term FROM revision_fts_idx")]
+    connection.close()
+    assert [] == [term for term in parting if term.startswith(b"0zq")]

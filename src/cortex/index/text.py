@@ -88,14 +88,31 @@ def remove(tx: Tx, revision_id: int) -> None:
 
 
 def sweep(tx: Tx) -> None:
-    """Delete words that FTS5 leaves behind: the first word of each page of its index stays when the page goes.
+    """Delete words of removed texts that FTS5 leaves behind where it parts its pages.
 
-    Only once what was removed is committed: before, FTS5 has not written the removal to its tables.
+    It keeps the first word of each page, or its beginning, in a table of its own: also when the page goes, and when the
+    word goes and the page stays. Only once what was removed is committed: before, it has not written the removal.
     """
     tx.execute(
         "DELETE FROM revision_fts_idx WHERE NOT EXISTS"
         " (SELECT 1 FROM revision_fts_data WHERE id = (segid << 37) + (pgno >> 1))"
     )
+    if _parted_by_removed(tx):
+        tx.execute("INSERT INTO revision_fts (revision_fts) VALUES ('optimize')")
+
+
+def _parted_by_removed(tx: Tx) -> bool:
+    """Whether a page begins with what is the beginning of no word in the index any more."""
+    tx.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.indexed_word USING fts5vocab (main, revision_fts, row)")
+    for (found,) in tx.execute("SELECT term FROM revision_fts_idx WHERE length(term) > 1").fetchall():
+        # The first byte tells the kind of index; what follows may end within a character.
+        start = bytes(found)[1:].decode(errors="ignore")
+        word = tx.execute(
+            "SELECT term FROM temp.indexed_word WHERE term >= ? ORDER BY term LIMIT 1", (start,)
+        ).fetchone()
+        if word is None or not str(word[0]).startswith(start):
+            return True
+    return False
 
 
 def rebuild(tx: Tx) -> None:
