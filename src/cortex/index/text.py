@@ -104,7 +104,8 @@ def sweep(tx: Tx) -> None:
 def _parted_by_removed(tx: Tx) -> bool:
     """Whether a page begins with what is the beginning of no word in the index any more."""
     tx.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.indexed_word USING fts5vocab (main, revision_fts, row)")
-    for (found,) in tx.execute("SELECT term FROM revision_fts_idx WHERE length(term) > 1").fetchall():
+    parting: list[Any] = tx.execute("SELECT term FROM revision_fts_idx WHERE length(term) > 1").fetchall()
+    for (found,) in parting:
         # The first byte tells the kind of index; what follows may end within a character.
         start = bytes(found)[1:].decode(errors="ignore")
         word = tx.execute(
