@@ -1,8 +1,8 @@
 """Counting tokens without a model's vocabulary: a stated upper estimate, so that a budget is a promise.
 
 Model tokenizers differ and need a download. This one counts each run of up to four ASCII letters, each run of up to two
-digits, each other visible character and each newline as one token; a single space is free. On English prose it gives
-about 1.4 times what common byte-pair encodings give.
+digits, each other visible character and each newline as one token; a single space is free. It is meant to err on
+the high side.
 """
 
 import re
