@@ -1,11 +1,11 @@
 # The second command of the README: installs what the tests need in .venv and runs all of them.
-.PHONY: test check soak format methods environment
+.PHONY: test check soak format methods environment model
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-test: environment
+test: environment model
 	$(BIN)/python -m pytest -m "not soak" -n auto --maxprocesses 4 --dist loadgroup
 
 # Lint, types, the import contract, unused and missing dependencies, spelling, tidiness.
@@ -31,6 +31,10 @@ methods: environment
 	$(BIN)/python scripts/generate_methods.py
 	$(BIN)/ruff check --quiet --select I --fix src/cortex/methods.py
 	$(BIN)/ruff format src/cortex/methods.py
+
+# Tests that need the model say so and are skipped where it cannot be had.
+model: environment
+	@$(BIN)/cortex model pull || echo "going on without the model" >&2
 
 environment: .venv/ready
 

@@ -1,6 +1,7 @@
 """Settings: who wins, what is refused, and what cloned code may not do."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -67,6 +68,12 @@ def test_without_files_variables_and_flags_all_is_default(person: Path, repo: Pa
         mcp_tools=("memory",),
         mcp_tool_names="underscore",
         mcp_result_tokens=limits.TOOL_RESULT_TOKENS_MAX,
+        embedder_kind="local",
+        embedder_folder=settings.load(environ={"HOME": str(person), "USERPROFILE": str(person)}).embedder_folder,
+        embedder_url=None,
+        embedder_model=None,
+        embedder_key=None,
+        embedder_timeout_ms=limits.ENDPOINT_TIMEOUT_MS,
     )
     assert expected == loaded.settings
     assert {setting.name: "default" for setting in SETTINGS} == loaded.origins
@@ -102,7 +109,7 @@ def test_a_flag_that_is_none_was_not_given(person: Path, repo: Path) -> None:
 
 
 def test_load_gives_the_settings_alone(person: Path, repo: Path) -> None:
-    environ = {"CORTEX_HOME": str(person / ".cortex")}
+    environ = {"HOME": str(person), "USERPROFILE": str(person), "CORTEX_HOME": str(person / ".cortex")}
 
     assert load(person, repo).settings == settings.load(environ=environ, cwd=repo)
 
@@ -131,6 +138,13 @@ def test_every_setting_can_be_given_in_the_config_file_by_its_key(person: Path, 
         tools = ["trust", "memory", "trust"]
         tool_names = "dotted"
         result_tokens = 777
+        [embedder]
+        kind = "http"
+        folder = "models"
+        url = "http://127.0.0.1:80/v1"
+        model = "a model"
+        key = "sk-1"
+        timeout_ms = 888
         """,
     )
 
@@ -138,7 +152,8 @@ def test_every_setting_can_be_given_in_the_config_file_by_its_key(person: Path, 
 
     home = person / ".cortex"
     paths_and_names = (home, home / "a.db", "owner/repo", "ana@desk", Path("/keys/node"))
-    expected = (*paths_and_names, 1, 2, 0, 4, 5, 66, ("trust", "memory"), "dotted", 777)
+    embedder = ("http", home / "models", "http://127.0.0.1:80/v1", "a model", "sk-1", 888)
+    expected = (*paths_and_names, 1, 2, 0, 4, 5, 66, ("trust", "memory"), "dotted", 777, *embedder)
     assert expected == msgspec.structs.astuple(loaded.settings)
     assert {"home"} == {name for name, origin in loaded.origins.items() if origin == "default"}
 
@@ -152,9 +167,13 @@ def test_every_setting_can_be_given_by_its_variable(person: Path, repo: Path) ->
         "node_key": "~/k",
         "mcp_tools": "trust, all",
         "mcp_tool_names": "dotted",
+        "embedder_kind": "none",
+        "embedder_url": "https://host/v1",
     }
+    large = ("tokens", "timeout")
     variables = {
-        setting.environment: texts.get(setting.name, "640" if "tokens" in setting.name else "7") for setting in SETTINGS
+        setting.environment: texts.get(setting.name, "640" if any(word in setting.name for word in large) else "7")
+        for setting in SETTINGS
     }
 
     loaded = load(person, repo, **variables)
@@ -493,6 +512,57 @@ def test_a_repositorys_file_that_leads_nowhere_says_nothing(person: Path, repo: 
     (repo / ".cortex.toml").symlink_to("missing")
 
     assert load(person, repo).settings.project is None
+
+
+# The embedder.
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="caches lie elsewhere here")
+def test_models_lie_in_the_cache_of_the_user(person: Path, repo: Path, tmp_path: Path) -> None:
+    found = [
+        load(person, repo).settings.embedder_folder,
+        load(person, repo, XDG_CACHE_HOME=str(tmp_path / "caches")).settings.embedder_folder,
+        load(person, repo, XDG_CACHE_HOME="relative").settings.embedder_folder,
+        load(person, repo, CORTEX_EMBEDDER_FOLDER=str(tmp_path / "models")).settings.embedder_folder,
+    ]
+
+    usual = person / ".cache" / "cortex" / "models"
+    assert [usual, tmp_path / "caches" / "cortex" / "models", usual, tmp_path / "models"] == found
+
+
+def test_the_key_is_in_no_error_and_in_no_text_of_the_settings(person: Path, repo: Path) -> None:
+    with pytest.raises(Invalid) as caught:
+        load(person, repo, CORTEX_EMBEDDER_KEY="sk-secret with a space")
+
+    assert "sk-secret" not in str(caught.value)
+    found = load(person, repo, CORTEX_EMBEDDER_KEY="sk-secret").settings
+    assert "sk-secret" == found.embedder_key
+    assert "sk-secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "localhost:80",
+        "http://",
+        "http://a b",
+        "http://[",
+        "http://h:99999",
+        "http://h:0",
+        "http://x\n",
+    ],
+)
+def test_an_embedders_url_is_one_of_http(person: Path, repo: Path, url: str) -> None:
+    with pytest.raises(Invalid, match="embedder_url"):
+        load(person, repo, CORTEX_EMBEDDER_URL=url)
+
+
+def test_a_password_in_an_embedders_url_is_refused_and_not_shown(person: Path, repo: Path) -> None:
+    with pytest.raises(Invalid, match="holds a user name or password") as caught:
+        load(person, repo, CORTEX_EMBEDDER_URL="https://me:hunter2@host/v1")
+
+    assert "hunter2" not in str(caught.value)
 
 
 # Laws and documents.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -14,11 +15,22 @@ Value: TypeAlias = str | int | Path | tuple[str, ...] | None
 
 TOOL_PRESETS = ("memory", "trust", "all")
 TOOL_NAME_STYLES = ("underscore", "dotted")
+EMBEDDERS = ("local", "http", "none")
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 # One letter is a drive of Windows; a Path has one slash where the URL had two.
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/|(file):", re.IGNORECASE)
+_ENDPOINT = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _SHOWN_CHARS = 60
+
+
+class Secret(str):
+    """A text that is not shown where what holds it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret()"
 
 
 class Given(Struct, frozen=True):
@@ -109,6 +121,27 @@ def _read_project(given: Given) -> Value:
     return name
 
 
+def _read_endpoint(given: Given) -> Value:
+    value = given.value
+    if not isinstance(value, str) or len(value) > limits.ENDPOINT_URL_CHARS_MAX or not _ENDPOINT.fullmatch(value):
+        return None
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is none
+        return None
+    if "@" in parts.netloc:
+        # What stands there is shown in more places than a key is.
+        raise Invalid("the URL holds a user name or password", "leave it out, and set embedder.key instead")
+    return value if usable else None
+
+
+def _read_secret(given: Given) -> Value:
+    value = given.value
+    most = limits.ENDPOINT_KEY_CHARS_MAX
+    return Secret(value) if isinstance(value, str) and re.fullmatch(rf"[!-~]{{1,{most}}}", value) else None
+
+
 def _read_presets(given: Given) -> Value:
     value = given.value
     names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
@@ -132,3 +165,11 @@ LEAVES = _whole(1, limits.SEQ_MAX)
 SECONDS = _whole(1, limits.CHECKPOINT_SECONDS_MAX)
 TOKENS = _whole(limits.RECALL_TOKENS_MIN, limits.RECALL_TOKENS_MAX)
 RESULT_TOKENS = _whole(limits.TOOL_RESULT_TOKENS_MIN, limits.RECALL_TOKENS_MAX)
+EMBEDDER = _matching("|".join(EMBEDDERS), f"one of {', '.join(EMBEDDERS)}")
+ENDPOINT = Kind("a URL that begins with http:// or https://", _read_endpoint)
+MODEL = _matching(
+    rf"[!-~](?:[ -~]{{0,{limits.ENDPOINT_MODEL_CHARS_MAX - 2}}}[!-~])?",
+    f"1 to {limits.ENDPOINT_MODEL_CHARS_MAX} ASCII characters",
+)
+KEY = Kind(f"1 to {limits.ENDPOINT_KEY_CHARS_MAX} ASCII characters without spaces", _read_secret)
+ENDPOINT_WAIT = _whole(limits.ENDPOINT_TIMEOUT_MS_MIN, limits.ENDPOINT_TIMEOUT_MS_MAX)

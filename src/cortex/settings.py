@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 import stat
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ class Setting(Struct, frozen=True):
     kind: Kind
     default: Value  # a Path lies in `home`
     about: str
+    secret: bool = False  # whether the value is kept out of everything that is shown
 
     @property
     def name(self) -> str:
@@ -61,6 +63,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     mcp_tools: tuple[str, ...]
     mcp_tool_names: str
     mcp_result_tokens: int
+    embedder_kind: str
+    embedder_folder: Path
+    embedder_url: str | None
+    embedder_model: str | None
+    embedder_key: kinds.Secret | None
+    embedder_timeout_ms: int
 
     @property
     def node_key_path(self) -> Path:
@@ -104,6 +112,9 @@ def resolve(
     home, home_origin = (from_environment | from_flags).get("home") or (_default_home(person), "default")
     assert isinstance(home, Path), "the home setting is a path"
     defaults = {s.name: home / s.default if isinstance(s.default, Path) else s.default for s in SETTINGS}
+    if (cache := _cache_folder(environ, person)) is not None:
+        # What can be fetched again is no part of the home: it is not copied when that is.
+        defaults["embedder_folder"] = cache / "cortex" / "models"
     chosen: Chosen = {name: (value, "default") for name, value in defaults.items()}
     chosen |= _from_file(home / CONFIG_FILE, person, home=home)
     if found := _repository_file(here, person):
@@ -134,6 +145,20 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "mcp.result_tokens", "repository", kinds.RESULT_TOKENS, limits.TOOL_RESULT_TOKENS_MAX, "most of one result"
     ),
+    Setting("embedder.kind", "config", kinds.EMBEDDER, "local", "what turns texts into vectors"),
+    Setting(
+        "embedder.folder", "config", kinds.PATH, Path("models"), "folder of local models; else in the user's cache"
+    ),
+    Setting("embedder.url", "config", kinds.ENDPOINT, None, "where an HTTP embedder is asked"),
+    Setting("embedder.model", "config", kinds.MODEL, None, "the model that an HTTP embedder is asked for"),
+    Setting("embedder.key", "config", kinds.KEY, None, "the key that an HTTP embedder wants", secret=True),
+    Setting(
+        "embedder.timeout_ms",
+        "config",
+        kinds.ENDPOINT_WAIT,
+        limits.ENDPOINT_TIMEOUT_MS,
+        "longest wait for an HTTP embedder",
+    ),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -150,7 +175,8 @@ def _value(setting: Setting, given: Given) -> tuple[Value, str]:
     except (Invalid, TooLarge) as error:
         raise type(error)(f"{given.origin}: {setting.name}: {error.message}", error.hint) from None
     if value is None:
-        raise Invalid(f"{given.origin}: {setting.name} is {kinds.shown(given.value)}", f"give {setting.kind.accepts}")
+        shown = "not that" if setting.secret else kinds.shown(given.value)
+        raise Invalid(f"{given.origin}: {setting.name} is {shown}", f"give {setting.kind.accepts}")
     return value, given.origin
 
 
@@ -158,6 +184,15 @@ def _default_home(person: Path | None) -> Path:
     if person is None:
         raise Unavailable("no home directory is known", "set HOME or CORTEX_HOME")
     return person / ".cortex"
+
+
+def _cache_folder(environ: Mapping[str, str], person: Path | None) -> Path | None:
+    """Where this system keeps what programs can fetch again; None where no home is known."""
+    named = environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", "")
+    if named and Path(named).is_absolute():
+        return Path(named)
+    usual = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    return None if person is None else person / usual
 
 
 def _working_folder(cwd: Path | None) -> Path:

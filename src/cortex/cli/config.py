@@ -10,6 +10,8 @@ from cortex import projects, settings
 from cortex.cli import terminal
 from cortex.cli.command import CommandLine, globals_of
 
+_HIDDEN = "(set, not shown)"
+
 
 class ShownSetting(Struct, frozen=True, kw_only=True):
     """A setting, its value, and where that comes from."""
@@ -50,6 +52,8 @@ def _shown(setting: settings.Setting, loaded: settings.Loaded) -> ShownSetting:
         origin = "found from the working directory"
     if value is None and setting.name == "node_key":
         value = loaded.settings.node_key_path
+    if setting.secret and value is not None:
+        value = _HIDDEN
     plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
     return ShownSetting(name=setting.key, value=plain, origin=origin, about=setting.about)
 

@@ -1,4 +1,7 @@
-"""`cortex quickstart`: the main job on a throwaway file, with a real document: import, find, verify, prove, tamper."""
+"""`cortex quickstart`: the main job on a throwaway file, with a real document: import, find, verify, prove, tamper.
+
+The local model is fetched first where it can be had within a minute. It stays, for every memory to come.
+"""
 
 import asyncio
 import json
@@ -9,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -16,20 +20,26 @@ import apsw
 import click
 from msgspec import Struct
 
+from cortex import limits
 from cortex import settings as settings_module
 from cortex import verify as offline
 from cortex.app import App, open_app
 from cortex.cli import terminal
 from cortex.cli.command import CommandLine, globals_of
+from cortex.cli.loading import load
+from cortex.cli.progress import watching
 from cortex.cli.run import present
-from cortex.errors import Corrupt, Invalid, NotFound
+from cortex.embed import choose
+from cortex.errors import Corrupt, CortexError, Invalid, NotFound
 from cortex.ids import short
 from cortex.memory.model import Fact
 from cortex.memory.search import Hit
 from cortex.ops.ledger import MakeCheckpoint, ProveFact, VerifyExternal, VerifyLedger
+from cortex.ops.model import PullModel
 from cortex.ops.search import Recall, SearchFacts
 from cortex.ops.transfer import FileImported, ImportFiles
 from cortex.ops.views import ListFacts
+from cortex.settings import Settings
 
 _WORD = re.compile(r"[^\W\d_]{4,24}")
 _PROJECT = "quickstart"
@@ -41,6 +51,7 @@ _SHOWN_CHARS = 150
 class Quickstart(Struct, frozen=True, kw_only=True):
     """What the quickstart did, each part with its figures."""
 
+    embedder: str | None
     document: str
     stored: int
     skipped: int
@@ -63,11 +74,13 @@ def quickstart(ctx: click.Context, document: Path | None) -> int:
     """Show the main job in a minute, on a throwaway file.
 
     Imports a real document (yours, or the README at hand), finds something in it, verifies and proves it, and shows
-    that tampering is found. Your own memory is not touched.
+    that tampering is found. Your own memory is not touched. The model for search by meaning is fetched before, where
+    that takes less than a minute, and kept.
     """
     given = globals_of(ctx)
+    own = load(given).settings
     with tempfile.TemporaryDirectory(prefix="cortex-quickstart-") as folder:
-        tour = _Tour(Path(folder), loud=not given.json)
+        tour = _Tour(Path(folder), own, loud=not given.json)
         result = tour.run(document or _document(Path(folder)))
     if given.json:
         return present(result, as_json=True)
@@ -78,10 +91,12 @@ def quickstart(ctx: click.Context, document: Path | None) -> int:
 class _Tour:
     """The quickstart from its first step to its last, in a folder of its own."""
 
-    def __init__(self, folder: Path, *, loud: bool) -> None:
+    def __init__(self, folder: Path, own: Settings, *, loud: bool) -> None:
         self._loud = loud
         self._folder = folder
-        flags = {"db": folder / "memory.db", "project": _PROJECT, "agent": "quickstart"}
+        flags: dict[str, object] = {"db": folder / "memory.db", "project": _PROJECT, "agent": "quickstart"}
+        # The embedder is the user's own, all else is of the throwaway file.
+        flags |= {name: getattr(own, name) for name in own.__struct_fields__ if name.startswith("embedder_")}
         self._settings = settings_module.load(flags=flags, environ={"CORTEX_HOME": str(folder / "home")}, cwd=folder)
 
     def run(self, document: Path) -> Quickstart:
@@ -93,6 +108,7 @@ class _Tour:
         return done
 
     async def _steps(self, app: App, document: Path) -> Quickstart:
+        embedder = await self._model(app)
         imported, import_ms = await self._import(app, document)
         query, hit, search_ms = await self._search(app)
         briefing = await app.call(Recall(query=query, max_tokens=300))
@@ -103,6 +119,7 @@ class _Tour:
         await self._prove(app, hit.fact)
         codes = await self._tamper(app, hit.fact)
         return Quickstart(
+            embedder=embedder,
             document=str(document),
             stored=imported.stored,
             skipped=imported.skipped,
@@ -117,6 +134,24 @@ class _Tour:
             proof_valid=True,
             tampering_found=codes,
         )
+
+    async def _model(self, app: App) -> str | None:
+        """Have the local model where that is chosen. Without it the tour goes on, and says so."""
+        try:
+            if self._settings.embedder_kind == "local":
+                if choose.ready(self._settings) is not None:
+                    self._say("Model", "fetching the one that search by meaning needs, for a minute at most")
+                with watching() as progress:
+                    request = PullModel(seconds=limits.MODEL_QUICKSTART_SECONDS)
+                    pulled = await app.call(request, context=replace(app.context, progress=progress))
+                self._say("Model", f"{pulled.name} ({pulled.origin}): search goes by words and by meaning")
+            why = choose.ready(self._settings)
+        except CortexError as error:
+            why = error.message
+        if why is not None:
+            self._say("Model", f"none, so search goes by words alone: {why}")
+            return None
+        return choose.name(self._settings)
 
     async def _import(self, app: App, document: Path) -> tuple[FileImported, float]:
         began = time.perf_counter()
