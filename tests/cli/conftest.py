@@ -23,6 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("CORTEX_PROJECT", "here")
+    monkeypatch.setenv("CORTEX_EMBEDDER_KIND", "none")
     monkeypatch.chdir(folder)
     return tmp_path
 

@@ -49,7 +49,7 @@ def fact(**fields: Any) -> Fact:
 
 def shown(hit_fact: Fact, screen: Screen, snippet: str, highlights: list[tuple[int, int]]) -> list[str]:
     hit = Hit(fact=hit_fact, score=1.0, snippet=snippet, highlights=highlights, context=[], explain=[])
-    return render.lines(SearchResult(hits=[hit], terms=[], ignored=[]), screen)
+    return render.lines(SearchResult(hits=[hit], terms=[], ignored=[], mode="text", pending=0, notes=[]), screen)
 
 
 def test_a_fact_is_one_line() -> None:

@@ -14,13 +14,11 @@ from typing import Any, TypeVar
 import apsw
 
 from cortex import settings
-from cortex.app import App
+from cortex.app import App, app_on
 from cortex.db.database import Database
 from cortex.errors import CortexError
 from cortex.ledger.findings import Verification
-from cortex.ledger.keys import NodeKey
-from cortex.ops.context import Caller, Context
-from cortex.ops.journal import LocalJournal
+from cortex.ops.context import Caller
 from cortex.ops.ledger import VerifyLedger
 
 T = TypeVar("T")
@@ -38,19 +36,13 @@ def settings_of(path: Path) -> settings.Settings:
 def memory(path: Path, **options: Any) -> Iterator[App]:
     """An application on `path`, with options of `Database.open`."""
     chosen = settings_of(path)
-    key = NodeKey(chosen.node_key_path)
-    database = Database.open(path, **options)
-    context = Context(
-        database=database,
-        journal=LocalJournal(database, chosen, key),
-        settings=chosen,
-        node_key=key,
-        caller=Caller(actor="tester", face="python", project="tests"),
+    app = app_on(
+        Database.open(path, **options), chosen, Caller(actor="tester", face="python", project="tests", alone=True)
     )
     try:
-        yield App(context)
+        yield app
     finally:
-        database.close()
+        app.close()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,9 @@ from tests.mcp import client as mcp
 
 import cortex
 from cortex.ops.catalog import BY_REQUEST, OPERATIONS
+from cortex.ops.embed import EmbedFacts
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFact, StoreFacts
+from cortex.ops.graph import FindPath, ListEntities, RelateEntities, ShowGraph
 from cortex.ops.ledger import (
     AcceptLedger,
     ExportLedger,
@@ -24,6 +27,7 @@ from cortex.ops.ledger import (
     VerifyExternal,
     VerifyLedger,
 )
+from cortex.ops.model import PullModel, ReadModelStatus
 from cortex.ops.node import Backup, Diagnose, InitNode, ReadStatus, Reindex
 from cortex.ops.projects import ListProjects, RenameProject
 from cortex.ops.registry import Request, encode_custom
@@ -112,6 +116,16 @@ STEPS: list[Step] = [
     lambda s: Diagnose(),
     lambda s: Backup(target=str(s.folder / "backup.db")),
     lambda s: Reindex(),
+    lambda s: EmbedFacts(),
+    lambda s: RelateEntities(subject="Cortex", predicate="uses", object="SQLite", project="graphs"),
+    lambda s: RelateEntities(subject="Cortex", predicate="likes", object="", project="graphs"),
+    lambda s: ListEntities(project="graphs"),
+    lambda s: ShowGraph(entity="cortex", project="graphs", depth=2),
+    lambda s: ShowGraph(entity="nobody", project="graphs"),
+    lambda s: FindPath(start="Cortex", end="SQLite", project="graphs"),
+    lambda s: PullModel(seconds=0),
+    lambda s: PullModel(source=str(s.folder / "missing.whl")),
+    lambda s: ReadModelStatus(),
 ]
 
 # What differs from run to run; everything else has to be the same.
@@ -122,13 +136,16 @@ VOLATILE = {
 }  # fmt: skip
 
 
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
 def stable(found: Any) -> Any:
     """An answer without what differs from run to run; nulls are left out, as MCP leaves them out."""
     if isinstance(found, dict):
         return {k: stable(v) for k, v in found.items() if k not in VOLATILE and v is not None}
     if isinstance(found, list | tuple):
         return [stable(part) for part in found]
-    return found
+    return "an id" if isinstance(found, str) and _ID.fullmatch(found) else found
 
 
 @contextmanager
@@ -159,6 +176,7 @@ def mcp_face(folder: Path) -> Iterator[Face]:
         "CORTEX_MCP_TOOLS": "all",
         "CORTEX_AGENT": "tester",
         "CORTEX_PROJECT": "here",
+        "CORTEX_EMBEDDER_KIND": "none",
         "CORTEX_MCP_RESULT_TOKENS": "100000",
     }
     with mcp.connected(folder, **variables) as connected:
@@ -198,6 +216,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CORTEX_PROJECT", "here")
     monkeypatch.setenv("CORTEX_AGENT", "tester")
+    # What is embedded when is no matter of the face.
+    monkeypatch.setenv("CORTEX_EMBEDDER_KIND", "none")
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)

@@ -314,9 +314,10 @@ def test_the_turns_round_a_hit_come_with_it(memory: Memory) -> None:
         memory.store(f"turn {number}" + (" with the needle" if number == 4 else ""), thread="talk", seq=number)
     memory.store("turn of another thread", thread="other", seq=4)
 
-    (hit,) = hits(memory, "needle", context=2)
+    first, *others = hits(memory, "needle", context=2)
 
-    assert [2, 3, 5, 6] == [turn.seq for turn in hit.context]
+    assert [2, 3, 5, 6] == [turn.seq for turn in first.context]
+    assert [3, 5] == sorted(hit.fact.seq for hit in others)  # their windows have the word
     assert [] == hits(memory, "needle")[0].context
 
 

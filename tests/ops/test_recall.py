@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from cortex import limits, tokens
 from cortex.errors import CortexError, Invalid, TooLarge
+from cortex.memory import overlap
+from cortex.memory.model import Fact
 from cortex.memory.recall import Briefing
 from cortex.ops.facts import NewFact, RetractFact, StoreFacts
 from cortex.ops.search import Recall, SearchFacts
@@ -17,12 +19,24 @@ from opened import Clock, Memory
 # What a line of a briefing is: an origin in brackets, whose names are plain words or quoted, then quoted text.
 QUOTED = r'"(?:[^"\\]|\\["\\])*"'
 WORD = rf"(?:[\w./@:+-]+|{QUOTED})"
-LINE = re.compile(rf"- \[[0-9a-f]{{8}} {WORD} {WORD} r\d+ {WORD} \d+[smhd](?: key={QUOTED})?\] {QUOTED}")
+LINE = re.compile(
+    rf"- \[[0-9a-f]{{8}} {WORD} {WORD} r\d+ {WORD} \d+[smhd](?: key={QUOTED})?(?: contradicts(?: [0-9a-f]{{8}})+)?\] {QUOTED}"
+)
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def recall(memory: Memory, **request: Any) -> Briefing:
     return memory.call(Recall(**request))
+
+
+def fact(content: str, **fields: Any) -> Fact:
+    plain = {
+        "id": "1", "project": "work", "type": "knowledge", "tags": [], "key": "slot", "source": None, "meta": None,
+        "confidence": "stated", "thread": None, "seq": None, "valid_from": "2026-01-01T00:00:00.000000Z",
+        "valid_until": None, "recorded_at": "2026-01-01T00:00:00.000000Z", "retired_at": None, "revision": 1,
+        "actor": "tester",
+    }  # fmt: skip
+    return Fact(**{**plain, "content": content, **fields})
 
 
 def contents(briefing: Briefing) -> list[str]:
@@ -120,6 +134,125 @@ def test_the_same_text_twice_is_folded(memory: Memory) -> None:
     assert (["deploy   on\nfridays"], 2, 0) == (contents(briefing), briefing.folded, briefing.omitted)
 
 
+BACKUP = "The nightly backup of the staging database goes to the cold bucket in Frankfurt at two"
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        f"{BACKUP} daily",
+        BACKUP.replace("goes to the cold", "goes into a"),
+        BACKUP.upper(),
+        f"  {BACKUP}. ",
+    ],
+)
+def test_a_near_duplicate_is_folded_and_the_best_placed_kept(memory: Memory, repeated: str) -> None:
+    memory.store(repeated)
+    memory.store(BACKUP, type="decision")
+
+    briefing = recall(memory)
+
+    assert ([BACKUP], 1, 0) == (contents(briefing), briefing.folded, briefing.omitted)
+    check(briefing)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        BACKUP.replace("two", "three"),
+        f"{BACKUP} 3",
+        BACKUP.replace("goes", "never goes"),
+        BACKUP.replace("goes", "doesn't go").replace("nightly ", ""),
+        BACKUP.replace("Frankfurt", "Dublin"),
+        BACKUP.replace("staging database", "bucket").replace("cold bucket", "staging database"),
+        BACKUP.replace("cold bucket", "archive of the other company"),
+    ],
+)
+def test_what_differs_in_a_number_a_negation_a_name_or_the_order_is_kept(memory: Memory, other: str) -> None:
+    memory.store(BACKUP)
+    memory.store(other)
+
+    briefing = recall(memory)
+
+    assert ([other, BACKUP], 0) == (contents(briefing), briefing.folded)
+
+
+@pytest.mark.parametrize(
+    "content", ["每天晚上备份测试数据库到法兰克福的存储桶", " ".join(map(str, range(1_000))) + " word" * 100]
+)
+def test_a_text_of_unspaced_script_or_great_length_is_folded_with_the_very_same_text_only(
+    memory: Memory, content: str
+) -> None:
+    memory.store(content)
+    memory.store(content, type="decision")
+    memory.store(f"{content}里")
+
+    briefing = recall(memory, max_tokens=limits.RECALL_TOKENS_MAX)
+
+    assert (2, 1) == (len(briefing.facts), briefing.folded)
+
+
+NEARLY = st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "not", "7", "Ann"]), min_size=1, max_size=12).map(
+    " ".join
+)
+
+
+@given(st.lists(NEARLY, max_size=12))
+def test_what_is_left_after_folding_is_in_order_and_folds_no_more(texts: list[str]) -> None:
+    facts = [fact(text, id=str(number), key=None) for number, text in enumerate(texts)]
+
+    kept = overlap.folded(facts)
+
+    assert facts[:1] == kept[:1]
+    assert [one for one in facts if one in kept] == kept == overlap.folded(kept)
+
+
+def test_a_fact_that_contradicts_one_before_it_says_so(memory: Memory) -> None:
+    own = memory.store("Indent the code of this project with four spaces", key="indent", type="preference")
+    general = memory.store("Indent the code of every project with tabs", key="indent", project="user")
+    memory.store("Indent the code with two spaces", key="indent", project="elsewhere")
+
+    briefing = recall(memory)
+    everywhere = recall(memory, all_projects=True)
+
+    assert [[], [own.id]] == [fact.contradicts for fact in briefing.facts]
+    assert f' key="indent" contradicts {own.id[-8:]}] "Indent the code of every' in briefing.text
+    assert 3 == len(everywhere.facts)
+    assert {general.id} == {fact.id for fact in everywhere.facts if own.id in fact.contradicts}
+    check(briefing)
+
+
+def test_near_duplicates_that_contradict_are_both_kept(memory: Memory) -> None:
+    memory.store(BACKUP, key="backup")
+    memory.store(f"{BACKUP} daily", key="backup", project="user")
+
+    briefing = recall(memory)
+
+    assert (2, 0) == (len(briefing.facts), briefing.folded)
+    assert "contradicts" in briefing.text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ({}, {}, True),
+        ({"valid_until": "2026-02-01T00:00:00.000000Z"}, {"valid_from": "2026-02-01T00:00:00.000000Z"}, False),
+        ({"valid_until": "2026-02-02T00:00:00.000000Z"}, {"valid_from": "2026-02-01T00:00:00.000000Z"}, True),
+        ({"project": "other"}, {}, False),
+        ({"project": "user"}, {}, True),
+        ({"key": "another"}, {}, False),
+        ({"key": None}, {"key": None}, False),
+        ({"content": "  TABS "}, {"content": "tabs"}, False),
+    ],
+)
+def test_two_facts_contradict_when_they_differ_on_a_slot_for_the_same_time(
+    one: dict[str, Any], other: dict[str, Any], expected: bool
+) -> None:
+    first, second = fact(**{"content": "tabs", **one}), fact(**{"content": "spaces", "id": "2", **other})
+
+    assert expected is overlap.contradict(first, second) is overlap.contradict(second, first)
+
+
 def test_a_long_fact_is_abridged_and_the_rest_is_counted(memory: Memory) -> None:
     for number in range(20):
         memory.store(f"Number {number}: " + "many words stand here " * 40)
@@ -196,20 +329,23 @@ TEXTS = st.text(st.sampled_from('abc XYZ 019"\\\n\t🚀東é…\u200b[]-\x00'), 
 
 @settings(max_examples=40)
 @given(
-    st.lists(st.tuples(TEXTS, st.sampled_from(["preference", "x] y", "knowledge"])), max_size=6),
+    st.lists(
+        st.tuples(TEXTS, st.sampled_from(["preference", "x] y", "knowledge"]), st.sampled_from(["work", "user"])),
+        max_size=6,
+    ),
     st.integers(limits.RECALL_TOKENS_MIN, 700),
 )
-@example([('"' * 3_000, "knowledge"), ("\\" * 3_000, "knowledge")], 300)
-@example([("word " * 3_000, "knowledge")], limits.RECALL_TOKENS_MIN)
+@example([('"' * 3_000, "knowledge", "work"), ("\\" * 3_000, "knowledge", "work")], 300)
+@example([("word " * 3_000, "knowledge", "work")], limits.RECALL_TOKENS_MIN)
+@example([("abc " * 30 + end, "knowledge", project) for end, project in (("x", "work"), ("y", "user"))], 120)
 def test_a_briefing_never_exceeds_its_budget(
-    tmp_path_factory: pytest.TempPathFactory, facts: list[tuple[str, str]], most: int
+    tmp_path_factory: pytest.TempPathFactory, facts: list[tuple[str, str, str]], most: int
 ) -> None:
     folder = tmp_path_factory.mktemp("recall")
     with Memory(folder / "memory.db", folder / "home", Clock()) as memory:
-        for content, kind in facts:
-            memory.store(
-                content, type=kind, key=content[:3] if content[:3].strip() and content[:3].isprintable() else None
-            )
+        for content, kind, project in facts:
+            key = content[:3] if content[:3].strip() and content[:3].isprintable() else None
+            memory.store(content, type=kind, key=key, project=project)
 
         briefing = recall(memory, max_tokens=most)
 

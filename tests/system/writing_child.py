@@ -18,12 +18,10 @@ from typing import Any
 import apsw
 
 from cortex import settings
-from cortex.app import App
+from cortex.app import App, app_on
 from cortex.db.database import Database
-from cortex.ledger.keys import NodeKey
-from cortex.ops.context import Caller, Context
+from cortex.ops.context import Caller
 from cortex.ops.facts import ForgetFact, NewFact, ReviseFact, StoreFact, StoreFacts
-from cortex.ops.journal import LocalJournal
 from cortex.ops.transfer import ImportFiles
 
 IMPORT_LINES = 450
@@ -71,11 +69,7 @@ def application(path: Path, vfs: str | None = None) -> App:
     """An application that knows nothing of this machine; a checkpoint every 50 leaves."""
     flags = {"db": path, "home": path.parent / "home", "project": "tests", "agent": "child", "checkpoint_leaves": 50}
     chosen = settings.load(flags=flags, environ={"HOME": str(path.parent)}, cwd=path.parent)
-    key = NodeKey(chosen.node_key_path)
-    database = Database.open(path, vfs=vfs)
-    caller = Caller(actor="child", face="python", project="tests")
-    journal = LocalJournal(database, chosen, key)
-    return App(Context(database=database, journal=journal, settings=chosen, node_key=key, caller=caller))
+    return app_on(Database.open(path, vfs=vfs), chosen, Caller(actor="child", face="python", project="tests"))
 
 
 class _Life:

@@ -34,6 +34,15 @@ def line(fact: Fact, screen: Screen, before: str = "", content: Spans | None = N
 
 def stored(fact: StoredFact, screen: Screen) -> Iterator[str]:
     yield line(fact, screen, "already there  " if fact.duplicate else "stored  ")
+    yield from near(fact.similar_to, fact.contradicts)
+
+
+def near(similar_to: list[str], contradicts: list[str], indent: str = "  ") -> Iterator[str]:
+    """What stands near a fact, below its line."""
+    if similar_to:
+        yield f"{indent}similar to {', '.join(map(short, similar_to))}"
+    if contradicts:
+        yield f"{indent}in the same slot as {', '.join(map(short, contradicts))}, and says otherwise"
 
 
 def stored_batch(batch: StoredFacts, screen: Screen) -> Iterator[str]:
@@ -83,6 +92,10 @@ def found(result: SearchResult, screen: Screen) -> Iterator[str]:
         words = f" for {one_line(', '.join(result.terms))}" if result.terms else ""
         ignored = f" (left out: {one_line(', '.join(result.ignored))})" if result.ignored else ""
         yield f"nothing found{words}{ignored}"
+    for note in result.notes:
+        yield f"note: {one_line(note)}"
+    if result.pending:
+        yield f"note: {result.pending} facts are not embedded yet, and found by their words only"
 
 
 def briefing(brief: Briefing, screen: Screen) -> Iterator[str]:
@@ -127,6 +140,8 @@ def _details(fact: FactView) -> list[tuple[str, str]]:
         *((("retracted", fact.retired_at),) if fact.retired_at is not None else ()),
         ("ledger", f"{fact.entry.origin} entry {fact.entry.idx}"),
         ("digest", fact.entry.digest),
+        *((("similar to", ", ".join(map(short, fact.similar_to))),) if fact.similar_to else ()),
+        *((("contradicts", ", ".join(map(short, fact.contradicts))),) if fact.contradicts else ()),
     ]
 
 
@@ -150,6 +165,7 @@ def _hit(hit: Hit, screen: Screen) -> Iterator[str]:
     yield line(hit.fact, screen, content=marked if whole else [(_beginning(hit.fact.content), False)])
     if not whole:
         yield screen.line([("    ", False), *marked])
+    yield from near(hit.similar_to, [], "    ")
     for reason in hit.explain:
         yield f"    {one_line(reason.list)}: place {reason.rank}, score {reason.score:g}"
     for turn in hit.context:

@@ -5,12 +5,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from cortex.cli import facts, ledgers, listing, reports
+from cortex.cli import facts, graph, ledgers, listing, reports
 from cortex.cli.terminal import Screen
 from cortex.ledger.findings import Verification
 from cortex.memory.model import Fact, Receipt, StoredFact
 from cortex.memory.recall import Briefing
 from cortex.ops.facts import StoredFacts
+from cortex.ops.graph import EntityList, EntityPath, Neighbourhood
 from cortex.ops.ledger import ExportedLedger, ExternalReport, LedgerHead, LedgerHistory, ProofOfFact
 from cortex.ops.node import Diagnosis
 from cortex.ops.projects import Projects, ProjectSummary
@@ -29,6 +30,9 @@ RENDERERS: dict[type[Struct], Callable[[Any, Screen], Iterable[str]]] = {
     SearchResult: facts.found,
     Briefing: facts.briefing,
     Receipt: facts.receipt,
+    EntityList: graph.entities,
+    Neighbourhood: graph.neighbourhood,
+    EntityPath: graph.path,
     Projects: facts.projects,
     ProjectSummary: facts.project,
     Diagnosis: reports.diagnosis,

@@ -67,6 +67,8 @@ def _without_file(settings: Settings) -> Context:
         journal=absent,
         settings=settings,
         node_key=NodeKey(settings.node_key_path),
+        meaning=absent,
+        answers=absent,
         caller=caller,
     )
 

@@ -1,6 +1,7 @@
 """A Cortex file, open: one writer, several readers. `read(fn)` and `write(fn)` are all that the rest of Cortex sees."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,11 @@ import apsw
 from cortex import limits
 from cortex.db import migrate
 from cortex.db.backup import copy_to, damage
-from cortex.db.connect import Tx, connect, create_file, use_log, writable
+from cortex.db.connect import Tx, connect, create_file, integer, use_log, writable
 from cortex.db.faults import translate
 from cortex.db.readers import Readers
 from cortex.db.writer import Writer
-from cortex.errors import Unavailable
+from cortex.errors import CortexError, Unavailable
 from cortex.files import found
 
 T = TypeVar("T")
@@ -38,6 +39,9 @@ class Database:
         self._opened = opened
         self._writer = writer
         self._readers = readers
+        # A connection that never writes: to it, every commit is somebody else's.
+        self._watch: apsw.Connection | None = None
+        self._watching = threading.Lock()
 
     @classmethod
     def open(
@@ -88,6 +92,20 @@ class Database:
             reading.interrupt()
             raise
         return result
+
+    def version(self) -> int | None:
+        """A number that changes with every commit of any process; None where it cannot be told without waiting.
+
+        Takes microseconds: it may be called on the event loop.
+        """
+        with self._watching:
+            try:
+                if self._watch is None:
+                    self._watch = self._opened()
+                    self._watch.set_busy_timeout(0)
+                return integer(self._watch, "PRAGMA data_version")
+            except (apsw.Error, CortexError, OSError):
+                return None  # whoever asks reads the file, and is told what is wrong there
 
     def empty_log(self) -> bool:
         """Write the write-ahead log into the file and cut it to nothing.
@@ -144,6 +162,10 @@ class Database:
         """Finish what is queued and close every connection. Safe to call twice."""
         self._writer.close()
         self._readers.close()
+        with self._watching:
+            if self._watch is not None:
+                self._watch.close()
+                self._watch = None
 
 
 def _prepare(

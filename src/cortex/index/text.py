@@ -13,8 +13,28 @@ from typing import Any
 from cortex import limits
 from cortex.db.connect import Tx
 
-# Weights of the columns content, labels (key and tags), grams, project. A project is a filter, never a merit.
-WEIGHTS = "1.0, 0.6, 1.0, 0.0"
+
+@dataclass(frozen=True)
+class Index:
+    """An FTS5 table with external content: the view that says what it holds, its columns and their weights.
+
+    The last column is the project: a filter, never a merit.
+    """
+
+    table: str
+    view: str
+    searched: tuple[str, ...]
+    weights: str
+
+    @property
+    def columns(self) -> str:
+        return ", ".join(("rowid", *self.searched, "project"))
+
+
+# What a fact says, its key and tags beside it.
+FACTS = Index("revision_fts", "revision_text", ("content", "labels", "grams"), "1.0, 0.6, 1.0, 0.0")
+# A turn of a dialogue with its neighbours.
+WINDOWS = Index("window_fts", "window_text", ("content", "grams"), "1.0, 1.0, 0.0")
 
 _TERM_CHARS_MAX = 256
 # Accents that follow their letter belong to the word; FTS5 leaves them out.
@@ -28,7 +48,7 @@ _UNSPACED = (
 _UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
 _PART = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 
-_STOP_WORDS = frozenset(
+STOP_WORDS = frozenset(
     """
     a about an and are as at be been but by can could did do does for from had has have how i if in into is it its me
     my no not of on or our should so that the their them then there these they this those to was we were what when
@@ -41,22 +61,28 @@ _STOP_WORDS = frozenset(
 class Query:
     """An FTS5 expression made from a person's words, with what was used and what was left out."""
 
-    expression: str
+    words: str
+    project: str
     terms: tuple[str, ...]
     ignored: tuple[str, ...]
+
+    def expression(self, index: Index) -> str:
+        """The whole expression for the columns of `index`."""
+        return f"{self.project}{{{' '.join(index.searched)}}} : ({self.words})"
 
 
 def parse(words: str, project_ids: tuple[int, ...] | None) -> Query | None:
     """The query for `words` within the given projects (None: all); None when nothing in `words` can be searched."""
     found = dict.fromkeys(word.lower() for word in _WORD.findall(_composed(words)) if len(word) <= _TERM_CHARS_MAX)
-    kept = [word for word in found if word not in _STOP_WORDS] or list(found)
+    kept = [word for word in found if word not in STOP_WORDS] or list(found)
     terms = tuple(kept[: limits.QUERY_TERMS_MAX])
     if not terms:
         return None
-    text = f"{{content labels grams}} : ({' OR '.join(_expression(term) for term in terms)})"
+    narrow = ""
     if project_ids is not None:
-        text = f"project : ({' OR '.join(f'p{number}' for number in project_ids)}) AND {text}"
-    return Query(text, terms, tuple(word for word in found if word not in terms))
+        narrow = f"project : ({' OR '.join(f'p{number}' for number in project_ids)}) AND "
+    words_ = " OR ".join(_expression(term) for term in terms)
+    return Query(words_, narrow, terms, tuple(word for word in found if word not in terms))
 
 
 def grams(text: str) -> str | None:
@@ -74,17 +100,17 @@ def grams(text: str) -> str | None:
     return " ".join(pieces) or None
 
 
-def add(tx: Tx, revision_id: int) -> None:
-    """Index a revision that was just inserted."""
+def add(tx: Tx, row_id: int, index: Index = FACTS) -> None:
+    """Index a row that was just inserted."""
     # Read first, then inserted as values: INSERT … SELECT makes FTS5 write what it holds in memory each time.
-    tx.execute(f"INSERT INTO revision_fts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", _row(tx, revision_id))
+    row = _row(tx, row_id, index)
+    tx.execute(f"INSERT INTO {index.table} ({index.columns}) VALUES ({_marks(row)})", row)
 
 
-def remove(tx: Tx, revision_id: int) -> None:
-    """Take a revision out of the index, before its row goes."""
-    tx.execute(
-        f"INSERT INTO revision_fts (revision_fts, {_COLUMNS}) VALUES ('delete', ?, ?, ?, ?, ?)", _row(tx, revision_id)
-    )
+def remove(tx: Tx, row_id: int, index: Index = FACTS) -> None:
+    """Take a row out of the index, before it or what it refers to goes."""
+    row = _row(tx, row_id, index)
+    tx.execute(f"INSERT INTO {index.table} ({index.table}, {index.columns}) VALUES ('delete', {_marks(row)})", row)
 
 
 def sweep(tx: Tx) -> None:
@@ -93,51 +119,54 @@ def sweep(tx: Tx) -> None:
     It keeps the first word of each page, or its beginning, in a table of its own: also when the page goes, and when the
     word goes and the page stays. Only once what was removed is committed: before, it has not written the removal.
     """
-    tx.execute(
-        "DELETE FROM revision_fts_idx WHERE NOT EXISTS"
-        " (SELECT 1 FROM revision_fts_data WHERE id = (segid << 37) + (pgno >> 1))"
-    )
-    if _parted_by_removed(tx):
-        tx.execute("INSERT INTO revision_fts (revision_fts) VALUES ('optimize')")
+    for index in (FACTS, WINDOWS):
+        tx.execute(
+            f"DELETE FROM {index.table}_idx WHERE NOT EXISTS"
+            f" (SELECT 1 FROM {index.table}_data WHERE id = (segid << 37) + (pgno >> 1))"
+        )
+        if _parted_by_removed(tx, index):
+            tx.execute(f"INSERT INTO {index.table} ({index.table}) VALUES ('optimize')")
 
 
-def _parted_by_removed(tx: Tx) -> bool:
+def _parted_by_removed(tx: Tx, index: Index) -> bool:
     """Whether a page begins with what is the beginning of no word in the index any more."""
-    tx.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.indexed_word USING fts5vocab (main, revision_fts, row)")
-    parting: list[Any] = tx.execute("SELECT term FROM revision_fts_idx WHERE length(term) > 1").fetchall()
+    words = f"temp.{index.table}_word"
+    tx.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {words} USING fts5vocab (main, {index.table}, row)")
+    parting: list[Any] = tx.execute(f"SELECT term FROM {index.table}_idx WHERE length(term) > 1").fetchall()
     for (found,) in parting:
         # The first byte tells the kind of index; what follows may end within a character.
         start = bytes(found)[1:].decode(errors="ignore")
-        word = tx.execute(
-            "SELECT term FROM temp.indexed_word WHERE term >= ? ORDER BY term LIMIT 1", (start,)
-        ).fetchone()
+        word = tx.execute(f"SELECT term FROM {words} WHERE term >= ? ORDER BY term LIMIT 1", (start,)).fetchone()
         if word is None or not str(word[0]).startswith(start):
             return True
     return False
 
 
 def rebuild(tx: Tx) -> None:
-    """Make the index anew from the facts."""
-    tx.execute("INSERT INTO revision_fts (revision_fts) VALUES ('rebuild')")
+    """Make both indexes anew from the facts and their windows."""
+    for index in (FACTS, WINDOWS):
+        tx.execute(f"INSERT INTO {index.table} ({index.table}) VALUES ('rebuild')")
 
 
 def check(tx: Tx) -> None:
-    """Raise SQLite's corruption error unless the index holds exactly what the facts say."""
-    tx.execute("INSERT INTO revision_fts (revision_fts, rank) VALUES ('integrity-check', 1)")
+    """Raise SQLite's corruption error unless the indexes hold exactly what the facts say."""
+    for index in (FACTS, WINDOWS):
+        tx.execute(f"INSERT INTO {index.table} ({index.table}, rank) VALUES ('integrity-check', 1)")
 
 
 def _composed(text: str) -> str:
     return text if text.isascii() else _APART.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
 
 
-_COLUMNS = "rowid, content, labels, grams, project"
-
-
-def _row(tx: Tx, revision_id: int) -> tuple[Any, ...]:
-    row = tx.execute("SELECT id, content, labels, grams, project FROM revision_text WHERE id = ?", (revision_id,))
-    found = row.fetchone()
-    assert found is not None, f"revision row {revision_id}"
+def _row(tx: Tx, row_id: int, index: Index) -> tuple[Any, ...]:
+    columns = index.columns.replace("rowid", "id", 1)
+    found = tx.execute(f"SELECT {columns} FROM {index.view} WHERE id = ?", (row_id,)).fetchone()
+    assert found is not None, f"row {row_id} of {index.view}"
     return tuple(found)
+
+
+def _marks(row: tuple[Any, ...]) -> str:
+    return ", ".join("?" * len(row))
 
 
 def _expression(term: str) -> str:

@@ -42,6 +42,12 @@ def render(response: Struct, now: datetime) -> str:
 
 
 def _search(found: SearchResult, now: datetime) -> list[str]:
+    notes = [f"Note: {_scalar(note)}" for note in found.notes]
+    notes += [f"Note: {found.pending} facts are not embedded yet, and found by their words only."] * bool(found.pending)
+    return [*_hits(found, now), *notes]
+
+
+def _hits(found: SearchResult, now: datetime) -> list[str]:
     if not found.hits:
         words = (
             f"Searched for {', '.join(map(quote, found.terms))}."
@@ -53,7 +59,7 @@ def _search(found: SearchResult, now: datetime) -> list[str]:
 
 
 def _hit(hit: Hit, now: datetime) -> list[str]:
-    lines = [line(hit.fact, now, hit.snippet)]
+    lines = [line(hit.fact, now, hit.snippet), *near(hit.similar_to, [])]
     lines += [f"  found by {reason.list}: place {reason.rank}, score {reason.score:g}" for reason in hit.explain]
     lines += [f"  {line(turn, now)}" for turn in hit.context]
     return lines
@@ -78,9 +84,19 @@ def _fact(fact: Fact, now: datetime) -> list[str]:
             lines.append(f"  {name}: {_scalar(value)}")
     if fact.meta is not None:
         lines.append(f"  meta: {_scalar(fact.meta)}")
+    if isinstance(fact, StoredFact | FactView):
+        lines += near(fact.similar_to, fact.contradicts)
     if isinstance(fact, FactView):
         lines.append(f"  ledger entry: {fact.entry.idx} of {_scalar(fact.entry.origin)}, digest {fact.entry.digest}")
         lines += _history(fact.revisions, fact.slot, now)
+    return lines
+
+
+def near(similar_to: list[str], contradicts: list[str]) -> list[str]:
+    """What stands near a fact, below its line."""
+    lines = [f"  similar to: {', '.join(similar_to)}"] if similar_to else []
+    if contradicts:
+        lines.append(f"  contradicts, in the same slot: {', '.join(contradicts)}")
     return lines
 
 

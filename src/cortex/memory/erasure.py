@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cortex.db.connect import Tx, value
 from cortex.files import found
@@ -16,14 +17,17 @@ _REVISIONS_MAX = 8
 
 @dataclass(frozen=True)
 class Sample:
-    """Bytes that a fact left in the file. A salt is nobody else's; a piece of text may stand in other facts too."""
+    """Bytes that a fact left in the file.
+
+    A salt is nobody else's. A piece of text may stand in other facts too, and the same text has the same vector.
+    """
 
     found: bytes
-    text: bool
+    of: Literal["salt", "text", "vector"]
 
 
 def samples(tx: Tx, fact_id: str) -> tuple[Sample, ...]:
-    """The salts of a fact's last revisions and pieces of their texts, taken before it is erased."""
+    """The salts of a fact's last revisions, pieces of their texts and of its vectors, taken before it is erased."""
     rows = tx.execute(
         "SELECT salt, content FROM revision WHERE fact_id = ? ORDER BY number DESC LIMIT ?", (fact_id, _REVISIONS_MAX)
     )
@@ -32,9 +36,20 @@ def samples(tx: Tx, fact_id: str) -> tuple[Sample, ...]:
         stored = content.encode()
         step = max(_PIECE_BYTES, len(stored) // _PIECES_MAX)
         pieces = [stored[at : at + _PIECE_BYTES] for at in range(0, len(stored), step)][:_PIECES_MAX]
-        taken.append(Sample(salt, text=False))
-        taken += [Sample(piece, text=True) for piece in pieces if len(piece) >= _PIECE_BYTES_MIN]
+        taken.append(Sample(salt, "salt"))
+        taken += [Sample(piece, "text") for piece in pieces if len(piece) >= _PIECE_BYTES_MIN]
+    taken += [Sample(codes[:_PIECE_BYTES], "vector") for codes in _codes(tx, fact_id)]
     return tuple(dict.fromkeys(taken))
+
+
+def _codes(tx: Tx, fact_id: str) -> list[bytes]:
+    """The vectors of a fact's last passages."""
+    rows = tx.execute(
+        "SELECT v.codes FROM vector AS v JOIN revision AS r ON r.id = v.revision_id WHERE r.fact_id = ?"
+        " ORDER BY v.id DESC LIMIT ?",
+        (fact_id, _PIECES_MAX),
+    )
+    return [codes for (codes,) in rows]
 
 
 def scan(path: Path, wanted: Iterable[Sample]) -> tuple[Sample, ...]:
@@ -57,8 +72,11 @@ def scan(path: Path, wanted: Iterable[Sample]) -> tuple[Sample, ...]:
 
 
 def held_elsewhere(tx: Tx, sample: Sample) -> bool:
-    """Whether this piece of text stands in something that is still kept: a fact's text, its labels, a name."""
-    if not sample.text:
+    """Whether this piece stands in something that is still kept: a fact's text, its labels, a name, its vector."""
+    if sample.of == "vector":
+        same = "SELECT 1 FROM vector WHERE substr(codes, 1, ?) = ? LIMIT 1"
+        return value(tx, same, (len(sample.found), sample.found)) is not None
+    if sample.of == "salt":
         return False
     piece = sample.found.decode(errors="ignore")
     return any(value(tx, _holds(table, columns), (piece,)) is not None for table, columns in _TEXTS.items())

@@ -10,7 +10,7 @@ from cortex.errors import Conflict, NotFound, RevisionConflict
 from cortex.ids import plain
 from cortex.index import text
 from cortex.ledger.chain import Appending, Placed
-from cortex.memory import lookup, projects
+from cortex.memory import derived, lookup, projects
 from cortex.memory.model import Decided, Fact
 from cortex.memory.visibility import View, reached
 
@@ -67,7 +67,7 @@ def erase(tx: Tx, log: Appending, fact_id: str) -> tuple[int, Placed]:
         raise NotFound(f"there is no fact {fact_id}", "it may have been forgotten already")
     revisions = [r[0] for r in tx.execute("SELECT id FROM revision WHERE fact_id = ?", (fact_id,))]
     for number in revisions:
-        text.remove(tx, number)
+        derived.removing(tx, number)
     tx.execute("DELETE FROM revision WHERE fact_id = ?", (fact_id,))
     placed = log.add("erase", subject=fact_id, project=_name(tx, row[0]))
     tx.execute("UPDATE fact SET erased_at = ? WHERE id = ?", (placed.ts, fact_id))
@@ -114,6 +114,7 @@ def _retire(tx: Tx, row_id: int, placed: Placed) -> None:
         "UPDATE revision SET retired_at = ?, retired_log = ?, retired_idx = ? WHERE id = ?",
         (placed.ts, placed.log, placed.idx, row_id),
     )
+    derived.retired(tx, row_id)
 
 
 def _write(
@@ -134,7 +135,7 @@ def _write(
             new.salt, placed.log, placed.idx, mark, grams(new.content, new.key, new.tags),
         ),
     )  # fmt: skip
-    text.add(tx, tx.last_insert_rowid())
+    derived.added(tx, tx.last_insert_rowid(), new.content, turn=new.thread is not None and new.seq is not None)
 
 
 def _fact(new: Decided, number: int, placed: Placed, actor: str) -> Fact:

@@ -29,10 +29,20 @@ class Fact(Struct, frozen=True, kw_only=True):
     actor: str
 
 
+SimilarTo = Annotated[
+    list[str], Meta(description="Ids of facts in mostly the same words; compare before relying on either.")
+]
+Contradicts = Annotated[
+    list[str], Meta(description="Ids of facts that say something else of the same slot for the same time.")
+]
+
+
 class StoredFact(Fact, frozen=True, kw_only=True):
     """A fact that was to be stored; `duplicate` says that it was there already and nothing changed."""
 
     duplicate: bool
+    similar_to: SimilarTo = []
+    contradicts: Contradicts = []
 
 
 class Decided(Struct, frozen=True, kw_only=True):
@@ -84,6 +94,6 @@ class Receipt(Struct, frozen=True, kw_only=True):
     note: Annotated[str, Meta(description="What remains to be done by people, such as old backups.")]
 
 
-def duplicate_of(fact: Fact, duplicate: bool) -> StoredFact:
+def stored(fact: Fact, *, duplicate: bool, similar_to: list[str], contradicts: list[str]) -> StoredFact:
     """The answer to a store."""
-    return StoredFact(**structs.asdict(fact), duplicate=duplicate)
+    return StoredFact(**structs.asdict(fact), duplicate=duplicate, similar_to=similar_to, contradicts=contradicts)

@@ -1,13 +1,16 @@
 """A briefing within a token budget: what an agent should know before it starts, quoted as data."""
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from cortex import limits, times, tokens
 from cortex.ids import short
-from cortex.memory.model import Fact
+from cortex.memory import overlap
+from cortex.memory.model import Contradicts, Fact
 
 # Without a query, what guides work comes before what happened; unknown types stand in the middle.
 RANKS = {"preference": 0, "decision": 1, "error": 2, "pattern": 3, "task": 4, "knowledge": 6, "episode": 7}
@@ -41,6 +44,7 @@ class Recalled(Struct, frozen=True, kw_only=True):
     valid_from: str
     recorded_at: str
     abridged: bool
+    contradicts: Contradicts
 
 
 class Briefing(Struct, frozen=True, kw_only=True):
@@ -55,23 +59,26 @@ class Briefing(Struct, frozen=True, kw_only=True):
 
 
 def brief(facts: list[Fact], *, max_tokens: int, now: str) -> Briefing:
-    """Fill the budget with `facts` in their order; the same text twice is folded, what does not fit whole is abridged.
+    """Fill the budget with `facts` in their order; what repeats another is folded, what does not fit is abridged.
 
-    A text of RECALL_FACT_CHARS is taken for the beginning of a longer one.
+    A fact that contradicts one before it says so. A text of RECALL_FACT_CHARS is taken for the beginning of a longer
+    one.
     """
-    first: dict[str, Fact] = {}
-    for fact in facts:
-        first.setdefault(_normal(fact.content), fact)
-    kept = list(first.values())
+    kept = overlap.folded(facts)
     moment = times.parse(now)
-    lines, chosen, used = [_HEAD], [], tokens.count(_HEAD)
+    lines, used = [_HEAD], tokens.count(_HEAD)
+    chosen: list[Recalled] = []
+    by_key: dict[str | None, list[Fact]] = defaultdict(list)
     for fact in kept:
-        line, abridged = _fit(fact, moment, max_tokens - used - 1)
+        against = [other.id for other in by_key[fact.key] if overlap.contradict(fact, other)][: limits.CONTRADICTS_MAX]
+        line, abridged = _fit(fact, moment, max_tokens - used - 1, against)
         if line is None:
             continue
         lines.append(line)
         used += 1 + tokens.count(line)
-        chosen.append(_recalled(fact, abridged))
+        chosen.append(_recalled(fact, abridged, against))
+        if fact.key is not None:
+            by_key[fact.key].append(fact)
     if not chosen:
         lines = ["No facts recalled."] if not kept else ["No fact fits the token budget."]
     text = "\n".join(lines)
@@ -105,23 +112,24 @@ def age(since: str, now: datetime) -> str:
     return f"{seconds}s"
 
 
-def line(fact: Fact, now: datetime, content: str | None = None) -> str:
-    """A fact as one line of data: where it comes from, then its text in quotes."""
+def line(fact: Fact, now: datetime, content: str | None = None, against: Sequence[str] = ()) -> str:
+    """A fact as one line of data: where it comes from, which facts it contradicts, then its text in quotes."""
     project, kind = label(fact.project), label(fact.type)
     origin = f"{short(fact.id)} {project} {kind} r{fact.revision} {fact.actor} {age(fact.recorded_at, now)}"
     named = f" key={quote(fact.key)}" if fact.key is not None else ""
-    return f"- [{origin}{named}] {quote(fact.content if content is None else content)}"
+    contrary = f" contradicts {' '.join(map(short, against))}" if against else ""
+    return f"- [{origin}{named}{contrary}] {quote(fact.content if content is None else content)}"
 
 
-def _fit(fact: Fact, now: datetime, budget: int) -> tuple[str | None, bool]:
+def _fit(fact: Fact, now: datetime, budget: int, against: list[str]) -> tuple[str | None, bool]:
     if len(fact.content) < limits.RECALL_FACT_CHARS:
-        whole = line(fact, now)
+        whole = line(fact, now, against=against)
         if tokens.count(whole) <= budget:
             return whole, False
-    room = budget - tokens.count(line(fact, now, "…"))
+    room = budget - tokens.count(line(fact, now, "…", against))
     while room >= _ABRIDGED_TOKENS_MIN:
         # Quoting may add tokens to what was cut, so the room shrinks until the line fits.
-        cut = line(fact, now, tokens.cut(_SPACE.sub(" ", fact.content[: 8 * room]), room) + "…")
+        cut = line(fact, now, tokens.cut(_SPACE.sub(" ", fact.content[: 8 * room]), room) + "…", against)
         over = tokens.count(cut) - budget
         if over <= 0:
             return cut, True
@@ -129,7 +137,7 @@ def _fit(fact: Fact, now: datetime, budget: int) -> tuple[str | None, bool]:
     return None, False
 
 
-def _recalled(fact: Fact, abridged: bool) -> Recalled:
+def _recalled(fact: Fact, abridged: bool, against: list[str]) -> Recalled:
     return Recalled(
         id=fact.id,
         project=fact.project,
@@ -141,8 +149,5 @@ def _recalled(fact: Fact, abridged: bool) -> Recalled:
         valid_from=fact.valid_from,
         recorded_at=fact.recorded_at,
         abridged=abridged,
+        contradicts=against,
     )
-
-
-def _normal(text: str) -> str:
-    return _SPACE.sub(" ", text).strip().casefold()

@@ -1,16 +1,29 @@
-"""Finding facts: the text index ranks, and every filter is inside the query, so the best k that pass are found."""
+"""Finding facts: up to four ranked lists, fused. Every filter is inside each list, so the best k that pass are found.
 
+The lists are the words of facts and of windows over dialogues (BM25), and the vectors of both. Plain text search of a
+file without dialogues has one list and skips the fusion.
+"""
+
+import json
 import re
-from typing import Annotated, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from cortex import limits
+from cortex import limits, times
 from cortex.db.connect import Tx
-from cortex.index import text
+from cortex.index import boost, text
+from cortex.index.fuse import Fused, ListName, Ranked, fuse
+from cortex.index.near import Narrow, Near, Nearest
+from cortex.index.vector_rows import PASSAGE, WINDOW
 from cortex.memory import lookup, projects
 from cortex.memory.model import Fact
 from cortex.memory.visibility import View
+
+Mode = Literal["hybrid", "text", "semantic"]
+Boost = Literal["recency", "consensus"]
 
 # Marks round a match inside SQLite's answer; where a fact's own text holds them, they are not taken for marks.
 _OPEN, _CLOSE = "\x02", "\x03"
@@ -22,9 +35,12 @@ _ENDING_CHARS = 3
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """Why a hit stands where it stands: its place and score in the list that found it."""
+    """Why a hit stands where it stands: its place and score in one of the lists that found it.
 
-    list: str
+    The score of a text list is BM25, that of a vector list the cosine.
+    """
+
+    list: ListName
     rank: int
     score: float
 
@@ -38,70 +54,196 @@ class Hit(Struct, frozen=True, kw_only=True):
     highlights: list[tuple[int, int]]
     context: list[Fact]
     explain: list[Explanation]
+    similar_to: Annotated[list[str], Meta(description="Other facts that say nearly the same.")] = []
 
 
-def by_text(
-    tx: Tx, query: str, filters: lookup.Filters, view: View, *, top_k: int
-) -> tuple[list[Hit], text.Query | None]:
-    """The best `top_k` facts by bm25, and the query as it was understood (None: nothing in it can be searched).
+@dataclass(frozen=True)
+class Wanted:
+    """What is searched. `near` finds by meaning; None where the mode does not need it."""
+
+    query: str
+    mode: Mode
+    top_k: int
+    near: Nearest | None = None
+    min_score: float | None = None
+    boosts: tuple[Boost, ...] = ()
+    now: str = ""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The fused results, the query as it was understood, and the part that is nearest, by revision."""
+
+    fused: list[Fused]
+    parsed: text.Query | None
+    parts: dict[int, Near]
+
+
+def find(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View) -> tuple[list[Hit], text.Query | None]:
+    """The best `top_k` facts, and the query as it was understood (None: nothing in it can be searched by its words).
 
     Equal scores are ordered by row, oldest first, so that the same file gives the same order.
     """
-    parsed, rows = _ranked(tx, query, filters, view, top_k, _SNIPPET, lookup.COLUMNS)
-    terms = parsed.terms if parsed else ()
-    return [_hit(number, row, terms) for number, row in enumerate(rows, 1)], parsed
+    found = _ranked(tx, wanted, filters, view)
+    facts = _facts(tx, found.fused, lookup.COLUMNS)
+    snippets = _snippets(tx, found, facts)
+    return [
+        _hit(one, facts[one.id], snippets.get(one.id) or _nearest_part(facts[one.id], found.parts.get(one.id)))
+        for one in found.fused
+    ], found.parsed
 
 
-def beginnings(tx: Tx, query: str, filters: lookup.Filters, view: View, *, top_k: int, chars: int) -> list[Fact]:
+def beginnings(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View, *, chars: int) -> list[Fact]:
     """The same facts, each text cut to its first `chars` characters, without snippets."""
-    _, rows = _ranked(tx, query, filters, view, top_k, "NULL", lookup.columns(chars))
-    return [lookup.fact(row[3:]) for row in rows]
+    found = _ranked(tx, wanted, filters, view)
+    facts = _facts(tx, found.fused, lookup.columns(chars))
+    return [facts[one.id] for one in found.fused]
 
 
-# FTS5 takes time by the square of the matches in a fact to choose a snippet, so it chooses from short texts only.
-_SNIPPET = (
-    f"CASE WHEN length(r.content) <= {limits.SNIPPET_TEXT_CHARS_MAX} THEN "
-    f"snippet(revision_fts, 0, '{_OPEN}', '{_CLOSE}', '…', {_SNIPPET_TOKENS}) END"
-)
-
-
-def _ranked(
-    tx: Tx, query: str, filters: lookup.Filters, view: View, top_k: int, snippet: str, columns: str
-) -> tuple[text.Query | None, list[tuple[Any, ...]]]:
-    """The query, and its rows best first: row number, rank, snippet, then `columns`."""
+def _ranked(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View) -> _Found:
     numbers = projects.numbers(tx, filters.projects)
-    parsed = text.parse(query, numbers)
-    if parsed is None or numbers == ():
-        return parsed, []
-    narrow, given = filters.condition()
-    visible, bindings = view.condition()
-    # CROSS JOIN keeps the index as the outer loop: rows come best first, and reading stops at the k-th that passes.
+    parsed = text.parse(wanted.query, numbers) if wanted.mode != "semantic" else None
+    if numbers == ():
+        return _Found([], parsed, {})
+    narrow = _narrow(filters, view, numbers)
+    lists: dict[ListName, Ranked] = {}
+    parts: dict[int, Near] = {}
+    windows = tx.execute("SELECT 1 FROM turn_window LIMIT 1").fetchone() is not None
+    # One list alone needs no more than was asked for.
+    alone = wanted.mode == "text" and not windows and not wanted.boosts
+    depth = wanted.top_k if alone else max(limits.LIST_DEPTH, 2 * wanted.top_k)
+    if wanted.mode != "semantic":
+        lists["text"] = _by_text(tx, parsed, text.FACTS, narrow, depth)
+        if windows:
+            lists["text-window"] = _by_text(tx, parsed, text.WINDOWS, narrow, depth)
+    if wanted.near is not None:
+        near = wanted.near(tx, PASSAGE, depth, narrow)
+        parts = {one.revision_id: one for one in near}
+        lists["vector"] = _scores(near)
+        if windows:
+            lists["vector-window"] = _scores(wanted.near(tx, WINDOW, depth, narrow))
+    if windows:
+        _stand_in(tx, lists, depth)
+    return _Found(_chosen(tx, wanted, fuse(lists)), parsed, parts)
+
+
+def _scores(near: list[Near]) -> Ranked:
+    return [(one.revision_id, one.cosine) for one in near]
+
+
+def _stand_in(tx: Tx, lists: dict[ListName, Ranked], depth: int) -> None:
+    """Let facts without a window stand in the lists of windows by themselves.
+
+    Else the best window would be first in its list however far from the query it is, and a fact outside of any dialogue
+    could never come first.
+    """
+    pairs: tuple[tuple[ListName, ListName], ...] = (("text", "text-window"), ("vector", "vector-window"))
+    for plain, window in pairs:
+        if plain in lists:
+            ids = json.dumps([row_id for row_id, _ in lists[plain]])
+            rows = tx.execute("SELECT id FROM turn_window WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+            windowed = {row_id for (row_id,) in rows}
+            alone = [one for one in lists[plain] if one[0] not in windowed]
+            lists[window] = sorted([*lists[window], *alone], key=lambda one: (-one[1], one[0]))[:depth]
+
+
+def _chosen(tx: Tx, wanted: Wanted, fused: list[Fused]) -> list[Fused]:
+    if wanted.boosts:
+        fused = _boosted(tx, wanted, fused)
+    if wanted.min_score is not None:
+        fused = [one for one in fused if one.score >= wanted.min_score]
+    return fused[: wanted.top_k]
+
+
+def _boosted(tx: Tx, wanted: Wanted, fused: list[Fused]) -> list[Fused]:
     rows = tx.execute(
-        f"SELECT r.id, f.rank, {snippet}, {columns} "
-        "FROM revision_fts AS f CROSS JOIN revision AS r ON r.id = f.rowid JOIN project AS p ON p.id = r.project_id "
-        f"WHERE f.revision_fts MATCH :match AND f.rank MATCH 'bm25({text.WEIGHTS})' AND {narrow} AND {visible} "
-        "ORDER BY f.rank LIMIT :limit",
-        {**given, **bindings, "match": parsed.expression, "limit": top_k},
+        "SELECT id, recorded_at FROM revision WHERE id IN (SELECT value FROM json_each(?))", (_ids(fused),)
+    )
+    now = times.parse(wanted.now)
+    ages = {row_id: max(0.0, (now - times.parse(at)).total_seconds() / 86_400) for row_id, at in rows}
+    scored = [
+        Fused(
+            one.id,
+            boost.boosted(one.score, age_days=ages[one.id] if "recency" in wanted.boosts else None),
+            one.places,
+        )
+        for one in fused
+    ]
+    return sorted(scored, key=lambda one: (-one.score, one.id))
+
+
+def _narrow(filters: lookup.Filters, view: View, numbers: tuple[int, ...] | None) -> Narrow:
+    chosen, given = filters.condition()
+    visible, bindings = view.condition()
+    return Narrow(
+        sql=f"{chosen} AND {visible}",
+        bindings={**given, **bindings},
+        projects=numbers,
+        believed=view.known_at is None and view.before is None,
+    )
+
+
+def _by_text(tx: Tx, parsed: text.Query | None, index: text.Index, narrow: Narrow, depth: int) -> Ranked:
+    """Row numbers and scores of the best `depth`, best first."""
+    if parsed is None:
+        return []
+    # CROSS JOIN keeps the index as the outer loop: rows come best first, and reading stops at the last that passes.
+    rows: list[Any] = tx.execute(
+        f"SELECT r.id, f.rank FROM {index.table} AS f CROSS JOIN revision AS r ON r.id = f.rowid"
+        " JOIN project AS p ON p.id = r.project_id"
+        f" WHERE f.{index.table} MATCH :match AND f.rank MATCH 'bm25({index.weights})' AND {narrow.sql}"
+        " ORDER BY f.rank LIMIT :limit",
+        {**narrow.bindings, "match": parsed.expression(index), "limit": depth},
     ).fetchall()
-    rows.sort(key=_by_rank)
-    return parsed, rows
+    rows.sort(key=lambda row: (row[1], row[0]))
+    return [(row_id, -rank) for row_id, rank in rows]
 
 
-def _by_rank(row: tuple[Any, ...]) -> tuple[float, int]:
-    return row[1], row[0]
+def _facts(tx: Tx, fused: Sequence[Fused], columns: str) -> dict[int, Fact]:
+    rows = tx.execute(
+        f"SELECT r.id, {columns} {lookup.FROM} WHERE r.id IN (SELECT value FROM json_each(?))", (_ids(fused),)
+    )
+    return {row[0]: lookup.fact(row[1:]) for row in rows}
 
 
-def _hit(place: int, row: tuple[Any, ...], terms: tuple[str, ...]) -> Hit:
-    content = row[3 + 2]
-    snippet, highlights = _part(content, terms) if row[2] is None else _unmark(row[2], content)
-    score = round(-float(row[1]), 6)
+def _ids(fused: Sequence[Fused]) -> str:
+    return json.dumps([one.id for one in fused])
+
+
+Snippet = tuple[str, list[tuple[int, int]]]
+
+
+def _snippets(tx: Tx, found: _Found, facts: dict[int, Fact]) -> dict[int, Snippet]:
+    """The snippets of those that were found by their own words."""
+    if found.parsed is None:
+        return {}
+    worded = [one.id for one in found.fused if any(place.list == "text" for place in one.places)]
+    # FTS5 takes time by the square of the matches in a fact to choose a snippet, so it chooses from short texts only.
+    long = [row_id for row_id in worded if len(facts[row_id].content) > limits.SNIPPET_TEXT_CHARS_MAX]
+    snippets = {row_id: _part(facts[row_id].content, found.parsed.terms) for row_id in long}
+    rows = tx.execute(
+        f"SELECT rowid, snippet(revision_fts, 0, '{_OPEN}', '{_CLOSE}', '…', {_SNIPPET_TOKENS}) FROM revision_fts"
+        " WHERE revision_fts MATCH ? AND rowid IN (SELECT value FROM json_each(?))",
+        (found.parsed.expression(text.FACTS), json.dumps([row_id for row_id in worded if row_id not in snippets])),
+    )
+    return snippets | {row_id: _unmark(marked, facts[row_id].content) for row_id, marked in rows}
+
+
+def _nearest_part(fact: Fact, near: Near | None) -> Snippet:
+    """The beginning of the passage that is nearest in meaning, or of the text; there is no word to highlight."""
+    start = near.start if near is not None else 0
+    cut = fact.content[start : start + limits.SNIPPET_CHARS - 2]
+    return f"{'…' if start else ''}{cut}{'…' if start + len(cut) < len(fact.content) else ''}", []
+
+
+def _hit(one: Fused, fact: Fact, snippet: Snippet) -> Hit:
     return Hit(
-        fact=lookup.fact(row[3:]),
-        score=score,
-        snippet=snippet,
-        highlights=highlights,
+        fact=fact,
+        score=round(one.score, 6),
+        snippet=snippet[0],
+        highlights=snippet[1],
         context=[],
-        explain=[Explanation(list="text", rank=place, score=score)],
+        explain=[Explanation(list=p.list, rank=p.rank, score=round(p.score, 6)) for p in one.places],
     )
 
 

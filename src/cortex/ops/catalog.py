@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cortex.ops import commands, facts, ledger, node, projects, search, transfer, views
+from cortex.ops import commands, embed, facts, graph, ledger, model, node, projects, search, transfer, views
 from cortex.ops.journal import Command
 from cortex.ops.registry import Operation
 
@@ -22,6 +22,10 @@ OPERATIONS: tuple[Operation, ...] = (
     facts.revise,
     facts.retract,
     facts.forget,
+    graph.relate,
+    graph.entities,
+    graph.show,
+    graph.path,
     projects.list_projects,
     projects.rename,
     ledger.checkpoint,
@@ -33,6 +37,9 @@ OPERATIONS: tuple[Operation, ...] = (
     ledger.verify_external,
     node.make_backup,
     node.reindex,
+    embed.embed,
+    model.pull,
+    model.status,
 )
 
 COMMANDS: tuple[type[Command[Any]], ...] = (

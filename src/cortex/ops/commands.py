@@ -4,11 +4,13 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from cortex import limits
 from cortex.db.connect import Tx, integer
 from cortex.errors import CortexError
 from cortex.ledger.chain import Appending
-from cortex.memory import facts, imports, projects
-from cortex.memory.model import Decided, Fact, StoredFact, duplicate_of
+from cortex.memory import facts, imports, likeness, projects
+from cortex.memory.model import Decided, Fact, StoredFact, stored
+from cortex.memory.visibility import View
 from cortex.ops.journal import Command
 from cortex.ops.registry import Order
 
@@ -21,16 +23,25 @@ class FactsStored(Command[list[StoredFact]], frozen=True, kw_only=True, tag="fac
     facts: tuple[Decided, ...]
 
     def apply(self, tx: Tx, log: Appending) -> list[StoredFact]:
-        stored = []
+        kept = []
         for number, new in enumerate(self.facts):
             try:
-                fact, duplicate = facts.insert(tx, log, new)
+                kept.append(facts.insert(tx, log, new))
             except CortexError as error:
                 if len(self.facts) > 1:
                     error.message = f"facts[{number}]: {error.message}"
                 raise
-            stored.append(duplicate_of(fact, duplicate))
-        return stored
+        # Once all are there, so that facts of one request are told of each other. A bulk load does not pay for it.
+        seen = View(as_of=log.ts) if len(kept) <= limits.STORED_COMPARED_MAX else None
+        return [
+            stored(
+                fact,
+                duplicate=duplicate,
+                similar_to=likeness.similar(tx, fact, seen) if seen else [],
+                contradicts=likeness.contradicting(tx, fact) if seen else [],
+            )
+            for fact, duplicate in kept
+        ]
 
 
 class FactRevised(Command[Fact], frozen=True, kw_only=True, tag="fact_revised"):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from cortex import ids, times
 from cortex.db.database import Database
 from cortex.ledger.keys import NodeKey
+from cortex.meaning.meaning import Meaning
+from cortex.ops.answers import Answers
 from cortex.progress import Progress, silent
 from cortex.settings import Settings
 
@@ -36,6 +38,8 @@ class Context:
     journal: "Journal"
     settings: Settings
     node_key: NodeKey
+    meaning: Meaning
+    answers: Answers
     caller: Caller
     progress: Progress = silent
     # Where an operation streams lines to; None where the face has no such place.

@@ -232,6 +232,9 @@ async def forget(ctx: Context, request: ForgetFact) -> Receipt:
     fact_id = await _resolve(ctx, request.id)
     taken = await ctx.database.read(lambda tx: erasure.samples(tx, fact_id))
     erased = await ctx.journal.commit(FactErased(actor=ctx.caller.actor, at=ctx.now(), fact_id=fact_id))
+    ctx.answers.clear()
+    ctx.meaning.forgotten()
+    await ctx.database.read(ctx.meaning.purge)
     emptied = await scrub(ctx)
     residue = await _residue(ctx, taken) if emptied else 0
     if emptied and not residue:

@@ -1,5 +1,6 @@
 """Changes as data: a command says what was decided, `apply` does it the same way on every machine and on replay."""
 
+from collections.abc import Callable
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -36,16 +37,24 @@ class Journal(Protocol):
 
 
 class LocalJournal:
-    """Commits to this file. A checkpoint is signed in the same transaction when enough leaves or time went by."""
+    """Commits to this file. A checkpoint is signed in the same transaction when enough leaves or time went by.
 
-    def __init__(self, database: Database, settings: Settings, key: NodeKey) -> None:
+    `committed` is told after each commit.
+    """
+
+    def __init__(
+        self, database: Database, settings: Settings, key: NodeKey, committed: Callable[[], None] = lambda: None
+    ) -> None:
         self._database = database
+        self._committed = committed
         self._settings = settings
         self._key = key
 
     async def commit(self, command: Command[R]) -> R:
         """Apply `command` in the writer's next transaction."""
-        return await self._database.write(lambda tx: self._apply(tx, command))
+        result = await self._database.write(lambda tx: self._apply(tx, command))
+        self._committed()
+        return result
 
     def _apply(self, tx: Tx, command: Command[R]) -> R:
         state = sealing.ensure_log(tx, self._key, at=command.at, actor=command.actor)

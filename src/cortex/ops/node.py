@@ -15,13 +15,13 @@ from msgspec import Meta, Struct, structs
 from cortex import limits, times
 from cortex._version import __version__
 from cortex.db import backup, migrate
-from cortex.db.connect import Tx, integer
+from cortex.db.connect import Tx
 from cortex.errors import Corrupt, CortexError
 from cortex.files import found
 from cortex.index import text
 from cortex.ledger import chain, sealing
 from cortex.ledger.checkpoint import parse_vkey
-from cortex.memory import erasure, figures
+from cortex.memory import derived, erasure, figures
 from cortex.ops.context import Context
 from cortex.ops.facts import scrub
 from cortex.ops.registry import Cli, Request, Tool, operation
@@ -315,13 +315,14 @@ async def make_backup(ctx: Context, request: Backup) -> BackedUp:
 
 
 class Reindexed(Struct, frozen=True, kw_only=True):
-    """How many revisions the index holds now."""
+    """How many revisions the indexes were made from, and how many facts are to be embedded."""
 
     revisions: int
+    pending: int
 
 
 class Reindex(Request[Reindexed], frozen=True, kw_only=True):
-    """Make the text index anew."""
+    """Make the indexes anew."""
 
 
 @operation(
@@ -333,10 +334,9 @@ class Reindex(Request[Reindexed], frozen=True, kw_only=True):
     cli=(Cli("reindex", group=_GROUP),),
 )
 async def reindex(ctx: Context, request: Reindex) -> Reindexed:
-    """Make the text index anew from the facts."""
+    """Make everything that is derived from the facts anew: the text index, windows, segments of vectors, the graph.
 
-    def rebuild(tx: Tx) -> Reindexed:
-        text.rebuild(tx)
-        return Reindexed(revisions=integer(tx, "SELECT count(*) FROM revision"))
-
-    return await ctx.database.write(rebuild)
+    Vectors themselves stay: `cortex embed --anew` makes them anew.
+    """
+    revisions = await ctx.database.write(derived.rebuild)
+    return Reindexed(revisions=revisions, pending=await ctx.database.read(ctx.meaning.waiting))

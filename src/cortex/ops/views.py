@@ -12,8 +12,8 @@ from cortex import limits, times
 from cortex.db.connect import Tx
 from cortex.errors import Invalid
 from cortex.ledger import chain
-from cortex.memory import lookup
-from cortex.memory.model import Fact, Span
+from cortex.memory import likeness, lookup
+from cortex.memory.model import Contradicts, Fact, SimilarTo, Span
 from cortex.memory.visibility import View, present
 from cortex.ops import fields
 from cortex.ops.context import Context
@@ -30,9 +30,11 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class FactView(Fact, frozen=True, kw_only=True):
-    """A fact with its ledger entry and, when asked for, its revisions and the values of its slot."""
+    """A fact with its ledger entry, what stands near it and, when asked for, its revisions and its slot's values."""
 
     entry: Entry
+    similar_to: SimilarTo
+    contradicts: Contradicts
     revisions: list[Fact]
     slot: list[Span]
 
@@ -56,15 +58,19 @@ class ShowFact(Request[FactView], frozen=True, kw_only=True):
 async def show(ctx: Context, request: ShowFact) -> FactView:
     """Show one fact in full.
 
-    With where the ledger recorded it; with `history` also its revisions and the values of its slot.
+    With where the ledger recorded it, its near duplicates and what contradicts it in its slot; with `history` also its
+    revisions and the values of its slot.
     """
 
     def read(tx: Tx) -> FactView:
         fact = lookup.current(tx, lookup.resolve(tx, request.id), request.known_at)
         slot = lookup.slot(tx, fact.project, fact.key, request.known_at) if request.history and fact.key else []
+        seen = fields.view(None, request.known_at, present(tx, ctx.now()))
         return FactView(
             **structs.asdict(fact),
             entry=_entry(tx, fact),
+            similar_to=likeness.similar(tx, fact, seen),
+            contradicts=likeness.contradicting(tx, fact, request.known_at),
             revisions=lookup.history(tx, fact.id) if request.history else [],
             slot=slot,
         )

@@ -1,0 +1,186 @@
+"""The work that follows a commit, in small rounds: entities of new revisions, then vectors of passages and windows.
+
+A round reads what is pending, does the slow part outside any transaction, and writes what came of it. What changed
+meanwhile is left out, and is pending again or gone: rounds of several processes may overlap.
+"""
+
+import importlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cortex import limits
+from cortex.db.connect import Tx, integer, value
+from cortex.db.database import Database
+from cortex.errors import Conflict
+from cortex.index import vector_rows
+from cortex.memory import entities, passages, windows
+from cortex.memory.derived import EMBED_PASSAGES, EMBED_WINDOW, EXTRACT
+
+
+@dataclass(frozen=True)
+class Part:
+    """A text to be embedded, and the span of the content that it stands for, in characters."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One pending task: a revision's passages, or its window as it was when it was read."""
+
+    task: int
+    revision_id: int
+    parts: tuple[Part, ...]
+    state: Any
+
+
+def waiting(tx: Tx) -> int:
+    """How many passages and windows are to be embedded still, in revisions."""
+    return integer(tx, "SELECT count(*) FROM pending WHERE task IN (?, ?)", (EMBED_PASSAGES, EMBED_WINDOW))
+
+
+def unread(tx: Tx) -> int:
+    """How many revisions are to be searched for entities still."""
+    return integer(tx, "SELECT count(*) FROM pending WHERE task = ?", (EXTRACT,))
+
+
+def made_by_another(tx: Tx, name: str) -> str | None:
+    """The embedder that made the vectors of this file, where it is another than `name`."""
+    found = value(
+        tx,
+        "SELECT name FROM embedder AS e WHERE name <> ?"
+        " AND EXISTS (SELECT 1 FROM vector AS v WHERE v.embedder_id = e.id)",
+        (name,),
+    )
+    return None if found is None else str(found)
+
+
+async def extract(database: Database) -> int:
+    """Find the entities of some revisions. Returns how many revisions that were."""
+
+    def read(tx: Tx) -> list[int]:
+        rows: list[Any] = tx.execute(
+            "SELECT p.revision_id, octet_length(r.content) FROM pending AS p LEFT JOIN revision AS r"
+            " ON r.id = p.revision_id WHERE p.task = ? ORDER BY p.revision_id LIMIT ?",
+            (EXTRACT, limits.EXTRACT_BATCH),
+        ).fetchall()
+        chosen: list[int] = []
+        size = 0
+        for row_id, length in rows:
+            if chosen and size + (length or 0) > limits.EXTRACT_BATCH_BYTES:
+                break
+            chosen.append(row_id)
+            size += length or 0
+        return chosen
+
+    def write(tx: Tx) -> None:
+        entities.derive(tx, chosen)
+        tx.executemany("DELETE FROM pending WHERE task = ? AND revision_id = ?", [(EXTRACT, i) for i in chosen])
+
+    chosen = await database.read(read)
+    if chosen:
+        await database.write(write)
+    return len(chosen)
+
+
+def some(tx: Tx) -> list[Unit]:
+    """Some of what is to be embedded: the newest, or where much is pending any, so that processes share the work."""
+    chosen: list[Unit] = []
+    for task in (EMBED_PASSAGES, EMBED_WINDOW):
+        span: Any = tx.execute(_SPAN, (task,)).fetchone()
+        low, high = span
+        if high is None:
+            continue
+        much = high - low > 4 * limits.EMBED_BATCH
+        pivot = random.randint(low, high) if much and random.random() < _SHARE else high  # noqa: S311
+        rows: list[Any] = tx.execute(
+            "SELECT revision_id FROM pending WHERE task = ? AND revision_id <= ? ORDER BY revision_id DESC LIMIT ?",
+            (task, pivot, limits.EMBED_BATCH),
+        ).fetchall()
+        chosen += [_unit(tx, task, row_id) for (row_id,) in rows]
+    return chosen
+
+
+_SPAN = "SELECT min(revision_id), max(revision_id) FROM pending WHERE task = ?"
+# How often a process that has much to embed begins elsewhere than with the newest.
+_SHARE = 0.75
+
+
+def _unit(tx: Tx, task: int, row_id: int) -> Unit:
+    content = value(tx, "SELECT content FROM revision WHERE id = ?", (row_id,))
+    if not isinstance(content, str):
+        return Unit(task, row_id, (), None)
+    if task == EMBED_WINDOW:
+        whole = windows.embedded_text(tx, row_id)
+        parts: tuple[Part, ...] = () if whole is None else (Part(whole, 0, len(content)),)
+    else:
+        parts = tuple(Part(passages.text(content, span), *span) for span in passages.passages(content))
+    return Unit(task, row_id, parts, _state(tx, task, row_id))
+
+
+def _state(tx: Tx, task: int, row_id: int) -> Any:
+    """The names of the revisions that a vector is made from: numbers of rows that went are given again."""
+    if task == EMBED_PASSAGES:
+        return value(tx, "SELECT rev FROM revision WHERE id = ?", (row_id,))
+    return tx.execute(
+        "SELECT r.rev, b.rev, a.rev FROM turn_window AS w JOIN revision AS r ON r.id = w.id"
+        " LEFT JOIN revision AS b ON b.id = w.before_id LEFT JOIN revision AS a ON a.id = w.after_id WHERE w.id = ?",
+        (row_id,),
+    ).fetchone()
+
+
+Embed = Callable[[Sequence[str]], Any]
+
+
+def embedded(units: Sequence[Unit], embed: Embed, stopped: Callable[[], bool]) -> list[tuple[Unit, list[Any]]]:
+    """The vectors of each unit's parts, as rows hold them. Ends early, with fewer units, once `stopped` says so."""
+    quantised = importlib.import_module("cortex.index.vectors").quantised
+    done: list[tuple[Unit, list[Any]]] = []
+    for unit in units:
+        rows: list[Any] = []
+        for at in range(0, len(unit.parts), limits.EMBED_BATCH):
+            if stopped():
+                return done
+            these = unit.parts[at : at + limits.EMBED_BATCH]
+            found = quantised(embed([part.text for part in these]))
+            rows += [(part.start, part.end, *one) for part, one in zip(these, found, strict=True)]
+        done.append((unit, rows))
+    return done
+
+
+def keep(tx: Tx, name: str, made: Sequence[tuple[Unit, list[Any]]]) -> int:
+    """Store vectors of `embedder`, of what is still as it was read. Returns how many units are done.
+
+    Raises Conflict where the file's vectors were made by another embedder: vectors of two cannot be compared.
+    """
+    other = made_by_another(tx, name)
+    if other is not None:
+        made_by = f"the vectors of this file were made by {other}, not by {name}"
+        raise Conflict(made_by, "`cortex embed` makes them anew")
+    number: int | None = None
+    for unit, rows in made:
+        if rows and _as_read(tx, unit):
+            # Signed bytes: one for each number.
+            number = number or vector_rows.embedder_id(tx, name, len(rows[0][3]))
+            vector_rows.insert(tx, number, unit.revision_id, unit.task, rows)
+        elif rows:
+            continue
+        tx.execute("DELETE FROM pending WHERE task = ? AND revision_id = ?", (unit.task, unit.revision_id))
+    return len(made)
+
+
+def _as_read(tx: Tx, unit: Unit) -> bool:
+    """Whether nobody did it meanwhile, and nothing that it was made from went."""
+    if value(tx, "SELECT 1 FROM pending WHERE task = ? AND revision_id = ?", (unit.task, unit.revision_id)) is None:
+        return False
+    return bool(_state(tx, unit.task, unit.revision_id) == unit.state)
+
+
+def others_vectors_go(tx: Tx, name: str) -> None:
+    """Delete the vectors of every embedder but `name`; what they were made from is pending again."""
+    for (number,) in tx.execute("SELECT id FROM embedder WHERE name <> ?", (name,)).fetchall():
+        vector_rows.forget_embedder(tx, number)
