@@ -84,7 +84,8 @@ def app_on(
     """An application on a file that is open already; it closes the file."""
     key = NodeKey(settings.node_key_path)
     # A command ends soon: what it leaves pending is done by a search, by `cortex embed` or by a process that stays.
-    meaning = Meaning(database, Held(settings, embedder), background=not caller.alone)
+    held = Held(settings, embedder)
+    meaning = Meaning(database, held, background=not caller.alone, sidecar_from=settings.vectors_sidecar_from)
     context = Context(
         database=database,
         journal=LocalJournal(database, settings, key, meaning.committed),

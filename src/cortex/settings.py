@@ -69,6 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     embedder_model: str | None
     embedder_key: kinds.Secret | None
     embedder_timeout_ms: int
+    vectors_sidecar_from: int
+    search_fusion: Literal["scores", "rrf"]
 
     @property
     def node_key_path(self) -> Path:
@@ -159,6 +161,14 @@ SETTINGS: tuple[Setting, ...] = (
         limits.ENDPOINT_TIMEOUT_MS,
         "longest wait for an HTTP embedder",
     ),
+    Setting(
+        "vectors.sidecar_from",
+        "config",
+        kinds.SIDECAR_FROM,
+        limits.SIDECAR_FROM,
+        "vectors from which a graph of them is made; 0 for never",
+    ),
+    Setting("search.fusion", "config", kinds.FUSION, "scores", "how the lists of a hybrid search become one"),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}

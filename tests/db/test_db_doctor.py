@@ -8,8 +8,9 @@ import apsw
 import pytest
 from db_memories import child, memory, said
 
+from cortex.ops.doctor import Check, Diagnose
 from cortex.ops.facts import StoreFact
-from cortex.ops.node import Check, Diagnose, ReadStatus
+from cortex.ops.node import ReadStatus
 
 NOBODY = 65534
 
@@ -19,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from db_memories import memory
 from cortex.db import migrate
-from cortex.ops.node import Diagnose
+from cortex.ops.doctor import Diagnose
 
 known = migrate.shipped()  # read while this may be read
 if os.geteuid() == 0:

@@ -9,8 +9,9 @@ import pytest
 from db_memories import child, contents, insert, memory, said, tell, verified
 
 from cortex.app import App
+from cortex.ops.doctor import Diagnose
 from cortex.ops.facts import ForgetFact, NewFact, ReviseFact, StoreFact, StoreFacts
-from cortex.ops.node import Diagnose, ReadStatus
+from cortex.ops.node import ReadStatus
 
 # Words that occur nowhere else, so that a token of them in the index would be found as well.
 SECRET = "zqxsecretzqx"

@@ -17,7 +17,7 @@ several = st.dictionaries(st.sampled_from(NAMES), ranked, min_size=2)
 
 
 def test_a_score_is_the_sum_over_the_lists_of_one_by_five_plus_rank_where_first_in_all_is_one() -> None:
-    fused = fuse({"text": [(7, 3.5), (8, 2.0), (9, 1.0)], "vector": [(8, 0.9), (7, 0.8), (6, 0.1)]})
+    fused = fuse({"text": [(7, 3.5), (8, 2.0), (9, 1.0)], "vector": [(8, 0.9), (7, 0.8), (6, 0.1)]}, "rrf")
 
     # (1/6 + 1/7) / (2/6), twice; then the third places: 1/8 / (2/6).
     assert [(7, 13 / 14), (8, 13 / 14), (6, 3 / 8), (9, 3 / 8)] == [(one.id, pytest.approx(one.score)) for one in fused]
@@ -25,8 +25,25 @@ def test_a_score_is_the_sum_over_the_lists_of_one_by_five_plus_rank_where_first_
     assert (Place("vector", 3, 0.1),) == fused[2].places
 
 
-def test_what_only_one_of_two_lists_found_first_is_half_as_sure() -> None:
-    assert [0.5] == [one.score for one in fuse({"text": [(1, 9.0)], "vector": []})]
+def test_scores_are_stretched_over_their_list_and_added_by_the_weights_of_the_lists() -> None:
+    words = [(row_id, float(20 - row_id)) for row_id in range(1, 12)]  # from 19 to 9
+    meaning = [(row_id, row_id / 20) for row_id in range(11, 0, -1)]  # from .55 to .05
+
+    scores = {one.id: one.score for one in fuse({"text": words, "vector": meaning})}
+
+    assert {1: 0.35, 11: 0.65} == {row_id: pytest.approx(scores[row_id]) for row_id in (1, 11)}
+    assert 0.35 * 0.9 + 0.65 * 0.1 == pytest.approx(scores[2])
+
+
+def test_the_last_of_a_short_list_is_worth_something() -> None:
+    first, second = fuse({"text": [(1, 9.0), (2, 1.0)], "vector": [(1, 0.9), (2, 0.8)]})
+
+    assert (1.0, 0.8) == (first.score, second.score)
+
+
+def test_what_only_one_of_two_lists_found_first_counts_by_the_weight_of_that_list() -> None:
+    assert [0.5] == [one.score for one in fuse({"text": [(1, 9.0)], "vector": []}, "rrf")]
+    assert [0.35] == [one.score for one in fuse({"text": [(1, 9.0)], "vector": []})]
 
 
 def test_nothing_comes_of_no_list_and_of_empty_ones() -> None:
@@ -46,7 +63,7 @@ def test_a_list_alone_keeps_its_order_and_scores() -> None:
 def test_scores_lie_above_zero_and_at_most_at_one_and_the_best_come_first(given_: Mapping[ListName, Ranked]) -> None:
     fused = fuse(given_)
 
-    assert all(0 < one.score <= 1 + 1e-12 for one in fused)
+    assert all(0 <= one.score <= 1 for one in fused)
     assert sorted(fused, key=lambda one: (-one.score, one.id)) == fused
 
 
@@ -87,7 +104,7 @@ def test_the_same_ranks_in_other_lists_are_a_tie_and_the_lower_id_comes_first(pl
 
 @given(st.lists(st.sampled_from(NAMES), min_size=2, unique=True), ids.filter(bool))
 def test_what_is_first_in_all_lists_has_the_score_one(names: list[ListName], found: list[int]) -> None:
-    fused = fuse({name: [(row_id, 0.5) for row_id in found] for name in names})
+    fused = fuse({name: [(row_id, 0.5) for row_id in found] for name in names}, "rrf")
 
     assert pytest.approx(1.0) == fused[0].score
     assert found == [one.id for one in fused]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from cortex import limits
 from cortex.errors import CortexError, Invalid, TooLarge
 from cortex.memory.search import Hit
+from cortex.ops.doctor import Diagnose
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFacts
-from cortex.ops.node import Diagnose, Reindex
+from cortex.ops.node import Reindex
 from cortex.ops.projects import RenameProject
 from cortex.ops.search import SearchFacts
 from opened import Clock, Memory

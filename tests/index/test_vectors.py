@@ -10,7 +10,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
 
-from conftest import Opening
 from cortex import limits
 from cortex.embed.stub import WordEmbedder
 from cortex.memory.model import Fact
@@ -19,7 +18,7 @@ from cortex.ops.node import Reindex
 from cortex.ops.projects import RenameProject
 from cortex.ops.search import SearchFacts
 from cortex.ops.views import ListFacts
-from embedders import contents, cosine, embed, meant
+from embedders import Opening, contents, cosine, embed, meant
 from opened import Clock, Memory
 
 WORDS = ("red", "green", "blue", "boat", "car", "river")
@@ -37,10 +36,14 @@ class Searching(RuleBasedStateMachine):
     """Facts come, change and go in several projects; a search finds what a list with the same filters shows."""
 
     facts: Bundle[str] = Bundle("facts")
+    bounds: dict[str, int] = {}
 
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
+        patch = self.stack.enter_context(pytest.MonkeyPatch.context())
+        for name, bound in self.bounds.items():
+            patch.setattr(limits, name, bound)
         folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
         self.embedder = WordEmbedder(64)
         self.clock = Clock()
@@ -127,9 +130,13 @@ class Searching(RuleBasedStateMachine):
 
         shown = self.shown(lambda fact: project is None or fact.project in {project, "user"}, types, tags, **clocks)
         ranked = sorted(shown, key=lambda fact: (-round(cosine(self.embedder, query, fact.content), 6), self.row(fact)))
-        assert [(hit.fact.id, hit.fact.revision) for hit in result.hits] == [
-            (fact.id, fact.revision) for fact in ranked[:top_k]
-        ]
+        found = [(hit.fact.id, hit.fact.revision) for hit in result.hits]
+        right = [(fact.id, fact.revision) for fact in ranked]
+        assert len(right[:top_k]) == len(found)
+        if self.bounds:
+            assert set(found) <= set(right)
+        else:
+            assert right[:top_k] == found
 
     def shown(
         self, there: Any, types: list[str] | None = None, tags: list[str] | None = None, **clocks: Any
@@ -153,6 +160,16 @@ class Searching(RuleBasedStateMachine):
 
 TestSearching = Searching.TestCase
 TestSearching.settings = settings(max_examples=20, stateful_step_count=25)
+
+
+class SearchingByBits(Searching):
+    """The same with so few candidates that hardly any search is exact, and with segments of a few vectors."""
+
+    bounds = {"LIST_DEPTH": 2, "CANDIDATES_MIN": 3, "EXACT_MAX": 2, "SEGMENT_VECTORS": 4}
+
+
+TestSearchingByBits = SearchingByBits.TestCase
+TestSearchingByBits.settings = settings(max_examples=20, stateful_step_count=25)
 
 
 @pytest.fixture
@@ -218,9 +235,9 @@ def test_a_fact_that_was_revised_hundreds_of_times_hides_no_other(memory: Memory
     now = meant(memory, "the red boat number 3")
     then = meant(memory, "the red boat number 3", known_at="2026-03-02T09:05:00Z")
 
-    assert ["the red boat number 600", "a blue car", "a green river"] == sorted(contents(now), key="tbg".index)[:0] + contents(now)[:1] + sorted(contents(now)[1:])
-    assert "the red boat number 300" == contents(then)[0]
-    assert {"a blue car", "a green river"} == set(contents(then)[1:])
+    others = {"a blue car", "a green river"}
+    assert ("the red boat number 600", others, 3) == (contents(now)[0], set(contents(now)[1:]), len(now.hits))
+    assert ("the red boat number 300", others, 3) == (contents(then)[0], set(contents(then)[1:]), len(then.hits))
 
 
 def test_a_slot_that_was_filled_hundreds_of_times_hides_no_other(memory: Memory) -> None:
@@ -246,7 +263,7 @@ def test_a_long_text_comes_once_with_the_beginning_of_the_passage_that_is_neares
 
     result = meant(memory, "page41")
 
-    assert ["page41 of another text", book(60), "a blue car"] in (contents(result), contents(result)[:2][::-1] + contents(result)[2:])
+    assert (3, "a blue car") == (len(result.hits), contents(result)[2])
     (hit,) = [hit for hit in result.hits if hit.fact.content == book(60)]
     assert hit.snippet.startswith("…chapter 41. page41 page41")
     assert hit.snippet.endswith("…")
@@ -265,11 +282,11 @@ def test_a_text_of_a_thousand_passages_hides_no_other_text(memory: Memory) -> No
 
 
 def test_many_texts_of_many_passages_are_all_found(memory: Memory) -> None:
-    given = [book(12, f"boat {n}") for n in range(60)]
+    given = [book(12, f"boat {n}") for n in range(100)]
     fill(memory, given)
     embed(memory)
 
-    assert set(given) == set(contents(meant(memory, "boat chapter page3", top_k=60)))
+    assert set(given) == set(contents(meant(memory, "boat chapter page3", top_k=100)))
 
 
 def test_among_clustered_vectors_hardly_any_of_the_ten_nearest_is_missed(opening: Opening) -> None:

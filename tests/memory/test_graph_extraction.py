@@ -84,7 +84,7 @@ def test_an_entity_is_known_by_its_form(content: str, expected: list[Any]) -> No
         "# Deployment Guide For New People",
         "How to Deploy With The Others And Win",
         "NEVER PUSH TO MAIN WITHOUT REVIEW",
-        "Die Rechnungen werden am Dritten an den Kunden geschickt und das ist gut für uns.",
+        "Die Rechnungen werden am Dritten an den Kunden geschickt und das wird gut für uns.",
         "and/or, his/her, n/a, e.g. 50% at 10:30 for $100, version 1.2.3 or v1.2.3",
         "mail a@b.com, see file(s) or word(s), and the end.Start of it",
         "call /v1/facts with --dry-run",

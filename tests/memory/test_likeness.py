@@ -281,7 +281,7 @@ def test_marks_added_twice_are_there_once(memory: Memory) -> None:
     before = rows(memory)
 
     def again(tx: Tx) -> None:
-        likeness.add(tx, next(iter(before))[1], BACKUP)
+        likeness.add(tx, next(iter(before))[1], 1, BACKUP)
 
     write(memory, again)
 

@@ -81,7 +81,7 @@ def test_an_unknown_entity_is_told_with_names_near_it(memory: Memory) -> None:
     memory.store("then Postgres and Kafka came")
 
     with pytest.raises(NotFound) as raised:
-        memory.call(ShowGraph(entity="Postgress"))
+        memory.call(ShowGraph(entity="Postgers"))
     with pytest.raises(NotFound) as begun:
         memory.call(FindPath(start="kafka", end="post"))
     with pytest.raises(NotFound, match="cortex entities"):

@@ -10,10 +10,10 @@ from cortex.cli.terminal import Screen
 from cortex.ledger.findings import Verification
 from cortex.memory.model import Fact, Receipt, StoredFact
 from cortex.memory.recall import Briefing
+from cortex.ops.doctor import Diagnosis
 from cortex.ops.facts import StoredFacts
 from cortex.ops.graph import EntityList, EntityPath, Neighbourhood
 from cortex.ops.ledger import ExportedLedger, ExternalReport, LedgerHead, LedgerHistory, ProofOfFact
-from cortex.ops.node import Diagnosis
 from cortex.ops.projects import Projects, ProjectSummary
 from cortex.ops.search import SearchResult
 from cortex.ops.transfer import ImportReport

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from cortex.cli.terminal import Screen, one_line
-from cortex.ops.node import Diagnosis
+from cortex.ops.doctor import Diagnosis
 from cortex.ops.transfer import ImportReport
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cortex import limits
-from cortex.errors import Unavailable
+from cortex.errors import CortexError, Unavailable
 
 Vectors: TypeAlias = NDArray[np.float32]
 
@@ -33,8 +33,13 @@ def embedded(embedder: Embedder, texts: Sequence[str]) -> Vectors:
     """
     try:
         found = np.asarray(embedder.embed(texts), dtype=np.float32)
-    except (ValueError, TypeError) as error:
-        raise _wrong(embedder, f"what is no list of vectors ({error})") from None
+    except CortexError:
+        raise
+    except Exception as error:  # not our code: whoever wanted a vector is told
+        raise Unavailable(
+            f"the embedder {embedder.name} failed ({type(error).__name__}: {error})",
+            "mend or replace it: docs/model.md",
+        ) from error
     if found.ndim != 2 or len(found) != len(texts):
         raise _wrong(embedder, f"an array of shape {found.shape} for {len(texts)} texts")
     if not limits.DIMENSION_MIN <= found.shape[1] <= limits.DIMENSION_MAX:

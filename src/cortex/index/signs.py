@@ -10,6 +10,8 @@ _GROWTH = 1.5
 _START = 1_024
 # Above this part of all, counting over everything is cheaper than gathering those that count.
 _DENSE = 4
+# Up to so many numbers, comparing with one after the other is many times faster than `isin`.
+_FEW = 16
 # Above this part of all, the places of removed vectors are given back.
 _SPARSE = 4
 
@@ -69,14 +71,34 @@ class Signs:
         self._revisions[places] = -1
         self._believed[places] = False
 
-    def among(self, projects: tuple[int, ...] | None, *, believed: bool) -> Ints | None:
-        """The places of what is in these projects, and believed if so asked; None where that is everything held."""
+    def passing(self, projects: tuple[int, ...] | None, *, believed: bool) -> NDArray[np.bool_]:
+        """For each place, whether it is in these projects, and believed if so asked."""
         count = self._count
         held = self._projects[:count]
-        passes = held >= 0 if projects is None else np.isin(held, np.array(projects, dtype=np.int32))
+        passes: NDArray[np.bool_] = held >= 0 if projects is None else _is_one_of(held, projects)
         if believed:
             passes &= self._believed[:count]
-        return None if passes.all() else np.flatnonzero(passes)
+        return passes
+
+    def named(self, ids: Ints, passes: NDArray[np.bool_]) -> Ints:
+        """The places of those of these vectors that pass."""
+        places = self._places(ids)
+        places = places[places < len(passes)]
+        return places[passes[places]]
+
+    def newer(self, last_id: int, passes: NDArray[np.bool_]) -> Ints:
+        """The places of those of the vectors after `last_id` that pass."""
+        start = self._after(last_id)
+        return start + np.flatnonzero(passes[start:])
+
+    def count_newer(self, last_id: int) -> int:
+        """How many vectors come after `last_id`."""
+        return self._count - self._after(last_id)
+
+    def held(self) -> tuple[Ints, NDArray[np.uint64]]:
+        """The ids and the signs, one row each, of all that were not removed: copies."""
+        places = np.flatnonzero(self._projects[: self._count] >= 0)
+        return self._ids[places], np.ascontiguousarray(self._columns[:, places].T)
 
     def compacted(self) -> "Signs":
         """The same without what was removed, where that is much; else itself."""
@@ -104,6 +126,18 @@ class Signs:
             return among[_least(differences[among], most)]
         return _least(differences, most)
 
+    def likeliest(self, query: NDArray[np.float32], places: Ints, most: int) -> Ints:
+        """Those `most` of these places whose signs agree best with the numbers of `query`, not with its signs alone.
+
+        Nearer to the order of the vectors themselves than the number of differences, and too slow for all.
+        """
+        if len(places) <= most:
+            return places
+        signs = np.ascontiguousarray(self._columns[:, places].T).view(np.uint8)
+        agreeing = np.unpackbits(signs, axis=1, count=len(query)).astype(np.float32) @ query
+        likeliest: Ints = places[np.argpartition(agreeing, len(places) - most)[-most:]]
+        return likeliest
+
     def _differences(self, bits: NDArray[np.uint64], among: Ints | None) -> NDArray[np.uint16]:
         count = self._count  # first: the columns are never shorter than a count that was seen before them
         columns = self._columns
@@ -111,6 +145,9 @@ class Signs:
         for word, column in zip(bits, columns, strict=True):
             total += np.bitwise_count((column[:count] if among is None else column[among]) ^ word)
         return total
+
+    def _after(self, last_id: int) -> int:
+        return int(np.searchsorted(self._ids[: self._count], last_id, side="right"))
 
     def _places(self, ids: Ints) -> Ints:
         held = self._ids[: self._count]
@@ -121,7 +158,15 @@ class Signs:
         return same
 
 
+def _is_one_of(held: NDArray[np.int32], projects: tuple[int, ...]) -> NDArray[np.bool_]:
+    if len(projects) > _FEW:
+        return np.isin(held, np.array(projects, dtype=np.int32))
+    passes = np.zeros(len(held), dtype=np.bool_)
+    for number in projects:
+        passes |= held == number
+    return passes
+
+
 def _least(differences: NDArray[np.uint16], most: int) -> Ints:
-    counts = np.bincount(differences).cumsum()
-    border = int(np.searchsorted(counts, most))
+    border = np.partition(differences, most - 1)[most - 1]
     return np.flatnonzero(differences <= border)

@@ -10,7 +10,8 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from cortex.db.connect import Tx, value
+from cortex import limits
+from cortex.db.connect import Tx, integer, value
 
 PASSAGE, WINDOW = 1, 2
 RETIRED, REMOVED = 1, 2
@@ -87,6 +88,9 @@ def retire(tx: Tx, revision_id: int) -> None:
 def remove(tx: Tx, revision_id: int, kind: int | None = None) -> None:
     """Delete the vectors of a revision, of one kind or of all, and take them out of the segments."""
     narrow, bindings = ("", (revision_id,)) if kind is None else (" AND kind = ?", (revision_id, kind))
+    if kind is None:
+        # The revision goes for good: nothing that was made from its vectors, or from its neighbours' windows, may stay.
+        tx.execute("UPDATE vector_epoch SET forgotten = forgotten + 1")
     found: list[Any] = tx.execute(f"SELECT id FROM vector WHERE revision_id = ?{narrow}", bindings).fetchall()
     if not found:
         return
@@ -94,6 +98,46 @@ def remove(tx: Tx, revision_id: int, kind: int | None = None) -> None:
     tx.executemany("INSERT INTO vector_change (vector_id, change) VALUES (?, ?)", [(i, REMOVED) for (i,) in found])
     for (vector_id,) in found:
         _cut(tx, vector_id)
+
+
+def unpacked(tx: Tx) -> tuple[int, int] | None:
+    """The ids to be packed next: in a gap between segments, else a whole segment behind the last one; None for none."""
+    reached = 0
+    spans: list[Any] = tx.execute("SELECT first_id, last_id FROM vector_segment ORDER BY first_id").fetchall()
+    for first, last in spans:
+        if first > reached + 1 and _nth(tx, reached, first, 0) is not None:
+            return reached + 1, _nth(tx, reached, first, limits.SEGMENT_VECTORS - 1) or first - 1
+        reached = last
+    # At a glance first: numbers that are given are hardly fewer than vectors.
+    if integer(tx, "SELECT coalesce(max(id), 0) FROM vector") - reached < limits.SEGMENT_VECTORS:
+        return None
+    end = _nth(tx, reached, None, limits.SEGMENT_VECTORS - 1)
+    return None if end is None else (reached + 1, end)
+
+
+def _nth(tx: Tx, above: int, below: int | None, nth: int) -> int | None:
+    until = "" if below is None else f"AND id < {below}"
+    found = value(tx, f"SELECT id FROM vector WHERE id > ? {until} ORDER BY id LIMIT 1 OFFSET ?", (above, nth))
+    assert found is None or isinstance(found, int)
+    return found
+
+
+def damaged(tx: Tx) -> list[int]:
+    """The segments that are not what was written, by their first ids. Searches read the rows of their vectors."""
+    rows: Any = tx.execute(
+        "SELECT s.first_id, s.packed, s.digest, e.dimension FROM vector_segment AS s LEFT JOIN embedder AS e"
+        " ON e.id = s.embedder_id ORDER BY s.first_id"
+    )
+    return [first for first, packed, known, dimension in rows if not _whole(packed, known, dimension)]
+
+
+def drop(tx: Tx, segments: Iterable[int]) -> None:
+    """Delete segments, by their first ids: their vectors are packed anew."""
+    tx.executemany("DELETE FROM vector_segment WHERE first_id = ?", [(first,) for first in segments])
+
+
+def _whole(packed: bytes, known: bytes, dimension: int | None) -> bool:
+    return dimension is not None and len(packed) % record_bytes(dimension) == 0 and digest(packed) == known
 
 
 def _cut(tx: Tx, vector_id: int) -> None:
@@ -107,8 +151,8 @@ def _cut(tx: Tx, vector_id: int) -> None:
         return
     first, packed, known, dimension = row
     size = record_bytes(dimension)
-    if len(packed) % size or digest(packed) != known:
-        tx.execute("DELETE FROM vector_segment WHERE first_id = ?", (first,))
+    if not _whole(packed, known, dimension):
+        drop(tx, [first])
         return
     at = _position(packed, size, vector_id)
     if at is not None:

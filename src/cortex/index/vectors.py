@@ -22,6 +22,7 @@ from cortex import limits
 from cortex.db.connect import Tx, integer
 from cortex.index import vector_rows
 from cortex.index.near import Narrow, Near
+from cortex.index.sidecar import Material, Sidecars
 from cortex.index.signs import Signs
 from cortex.index.vector_rows import PASSAGE, REMOVED, WINDOW
 
@@ -31,8 +32,9 @@ Query: TypeAlias = NDArray[np.float32]
 class VectorIndex:
     """The vectors of one embedder, over one file. Safe for several threads, each with a snapshot of its own."""
 
-    def __init__(self, embedder: str) -> None:
+    def __init__(self, embedder: str, sidecars: Sidecars | None = None) -> None:
         self._embedder = embedder
+        self._sidecars = sidecars
         self._number: int | None = None
         self._dimension = 0
         self._lock = threading.Lock()
@@ -59,15 +61,72 @@ class VectorIndex:
             return []
         bits = _bits(query)
         believed = narrow.believed and current
-        chosen = signs.among(narrow.projects, believed=believed)
+        passes = signs.passing(narrow.projects, believed=believed)
+        count = int(np.count_nonzero(passes))
         most = max(limits.CANDIDATES_MIN, len(signs) // limits.CANDIDATES_ONE_IN, 4 * depth)
-        candidates = signs.closest(bits, most, chosen)
-        found = self._scored(tx, query, signs.ids(candidates), depth, narrow)
-        if len(found) < depth and len(candidates) < (len(signs) if chosen is None else len(chosen)):
-            passing = signs.of_revisions(_passing(tx, narrow))
-            candidates = passing if len(passing) <= limits.EXACT_MAX else signs.closest(bits, most, passing)
+        candidates = self._from_sidecar(kind, signs, bits, depth, passes, count)
+        if candidates is None:
+            candidates = signs.closest(bits, most, None if count == len(passes) else np.flatnonzero(passes))
+        few = max(limits.SHORTLIST_MIN, len(signs) // limits.SHORTLIST_ONE_IN, 2 * depth)
+        likeliest = signs.likeliest(query, candidates, few)
+        found = self._scored(tx, query, signs.ids(likeliest), depth, narrow)
+        if len(found) < depth and len(likeliest) < len(candidates):
             found = self._scored(tx, query, signs.ids(candidates), depth, narrow)
+        if len(found) < depth and len(candidates) < count:
+            found = self._among_passing(tx, query, signs, depth, narrow)
         return found
+
+    def _among_passing(self, tx: Tx, query: Query, signs: Signs, depth: int, narrow: Narrow) -> list[Near]:
+        """The same among what passes alone, and more each time: parts of one long text may be all that is near."""
+        revisions = _passing(tx, narrow)
+        passing = signs.of_revisions(revisions)
+        most = max(limits.EXACT_MAX, 4 * depth)
+        while True:
+            candidates = signs.closest(_bits(query), most, passing)
+            found = self._scored(tx, query, signs.ids(candidates), depth, narrow)
+            if len(found) >= min(depth, len(revisions)) or len(candidates) == len(passing):
+                return found
+            most *= 4
+
+    def _from_sidecar(
+        self, kind: int, signs: Signs, bits: NDArray[np.uint64], depth: int, passes: NDArray[np.bool_], count: int
+    ) -> NDArray[np.int64] | None:
+        """What the graph beside the file proposes, and the closest of what is newer than it.
+
+        None where there is no graph, and where counting over what passes is cheaper or finds more.
+        """
+        sidecar = self._sidecars.get(kind) if self._sidecars is not None else None
+        if sidecar is None or count * limits.SIDECAR_SHARE_ONE_IN < len(passes):
+            return None
+        most = max(limits.SIDECAR_CANDIDATES_MIN, len(passes) // limits.SIDECAR_CANDIDATES_ONE_IN, 4 * depth)
+        # As many more as the filter takes away, where it takes evenly.
+        ids = sidecar.closest(bits, most * len(passes) // max(count, 1))
+        named = None if ids is None else signs.named(ids, passes)
+        if named is None or (count < len(passes) and 2 * len(named) < min(most, sidecar.entry.vectors)):
+            return None
+        return signs.closest(bits, most, np.concatenate([named, signs.newer(sidecar.entry.last_id, passes)]))
+
+    def sidecar_source(self, tx: Tx, kind: int) -> Material | None:
+        """What a graph of this kind is to be made from; None where none is due."""
+        self.catch_up(tx)
+        with self._lock:
+            signs = self._signs.get(kind)
+            if self._sidecars is None or signs is None or self._number is None:
+                return None
+            open_one = self._sidecars.get(kind)
+            newer = signs.count_newer(open_one.entry.last_id) if open_one is not None else 0
+            if not self._sidecars.due(kind, len(signs), newer):
+                return None
+            ids, held = signs.held()
+            state: Any = tx.execute("SELECT epoch, forgotten FROM vector_epoch").fetchone()
+            epoch, forgotten = state
+            return Material(kind, self._number, epoch, forgotten, ids, held) if len(ids) else None
+
+    def close(self) -> None:
+        """Let go of the files beside the database."""
+        with self._lock:
+            if self._sidecars is not None:
+                self._sidecars.close()
 
     def catch_up(self, tx: Tx) -> bool:
         """Bring the memory to the snapshot of `tx`. False where it is ahead of that: somebody committed meanwhile."""
@@ -78,6 +137,7 @@ class VectorIndex:
             if seq > self._seen:
                 try:
                     self._load(tx)
+                    self._follow_sidecars(tx)
                 except BaseException:
                     self._reset()  # half of it would be taken for all
                     raise
@@ -101,6 +161,11 @@ class VectorIndex:
             self._load_segments(tx)
         self._load_rows(tx)
         self._load_changes(tx)
+
+    def _follow_sidecars(self, tx: Tx) -> None:
+        if self._sidecars is not None:
+            counts = {kind: len(signs) for kind, signs in self._signs.items()}
+            self._sidecars.follow(tx, self._number, self._dimension, counts)
 
     def _missed(self, tx: Tx) -> bool:
         """Whether changes were cleared away before they were seen."""
@@ -210,33 +275,15 @@ def pack(tx: Tx, embedder: str, damaged: Sequence[int] = ()) -> int:
     tx.execute(
         "DELETE FROM vector_change WHERE seq <= (SELECT max(seq) FROM vector_change) - ?", (limits.VECTOR_CHANGES_MAX,)
     )
-    tx.executemany("DELETE FROM vector_segment WHERE first_id = ?", [(first,) for first in damaged])
+    vector_rows.drop(tx, damaged)
     row = tx.execute("SELECT id, dimension FROM embedder WHERE name = ?", (embedder,)).fetchone()
-    span = _unpacked(tx)
+    span = vector_rows.unpacked(tx)
     if row is None or span is None:
         return 0
     records, _ = records_between(tx, row[0], row[1], *span)
     packed = records.tobytes()
     tx.execute("INSERT INTO vector_segment VALUES (?, ?, ?, ?, ?)", (*span, row[0], packed, vector_rows.digest(packed)))
     return len(records)
-
-
-def _unpacked(tx: Tx) -> tuple[int, int] | None:
-    """The ids to be packed next: a gap between segments that has vectors, else a whole segment behind the last one."""
-    reached = 0
-    spans: list[Any] = tx.execute("SELECT first_id, last_id FROM vector_segment ORDER BY first_id").fetchall()
-    for first, last in spans:
-        if first > reached + 1 and _held(tx, reached + 1, first - 1):
-            return reached + 1, first - 1
-        reached = last
-    row: Any = tx.execute(
-        "SELECT id FROM vector WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?", (reached, limits.SEGMENT_VECTORS - 1)
-    ).fetchone()
-    return row and (reached + 1, row[0])
-
-
-def _held(tx: Tx, first: int, last: int) -> bool:
-    return tx.execute("SELECT 1 FROM vector WHERE id BETWEEN ? AND ? LIMIT 1", (first, last)).fetchone() is not None
 
 
 def _record(dimension: int) -> np.dtype[Any]:

@@ -15,7 +15,7 @@ from cortex.db.connect import Tx, integer, value
 from cortex.db.database import Database
 from cortex.errors import Conflict
 from cortex.index import vector_rows
-from cortex.memory import entities, passages, windows
+from cortex.memory import derived, passages, windows
 from cortex.memory.derived import EMBED_PASSAGES, EMBED_WINDOW, EXTRACT
 
 
@@ -48,14 +48,20 @@ def unread(tx: Tx) -> int:
     return integer(tx, "SELECT count(*) FROM pending WHERE task = ?", (EXTRACT,))
 
 
-def made_by_another(tx: Tx, name: str) -> str | None:
-    """The embedder that made the vectors of this file, where it is another than `name`."""
+def made_by_another(tx: Tx, name: str, dimension: int | None) -> str | None:
+    """The embedder that made the vectors of this file, where it is another than `name`, or gave another dimension."""
     found = value(
         tx,
-        "SELECT name FROM embedder AS e WHERE name <> ?"
+        "SELECT name FROM embedder AS e WHERE (name <> ? OR dimension <> ?)"
         " AND EXISTS (SELECT 1 FROM vector AS v WHERE v.embedder_id = e.id)",
-        (name,),
+        (name, dimension),
     )
+    return None if found is None else str(found)
+
+
+def maker(tx: Tx) -> str | None:
+    """The embedder that made the vectors of this file; None where there are none."""
+    found = value(tx, "SELECT name FROM embedder WHERE id IN (SELECT embedder_id FROM vector LIMIT 1)")
     return None if found is None else str(found)
 
 
@@ -77,13 +83,9 @@ async def extract(database: Database) -> int:
             size += length or 0
         return chosen
 
-    def write(tx: Tx) -> None:
-        entities.derive(tx, chosen)
-        tx.executemany("DELETE FROM pending WHERE task = ? AND revision_id = ?", [(EXTRACT, i) for i in chosen])
-
     chosen = await database.read(read)
     if chosen:
-        await database.write(write)
+        await database.write(lambda tx: derived.extracted(tx, chosen))
     return len(chosen)
 
 
@@ -157,14 +159,14 @@ def keep(tx: Tx, name: str, made: Sequence[tuple[Unit, list[Any]]]) -> int:
 
     Raises Conflict where the file's vectors were made by another embedder: vectors of two cannot be compared.
     """
-    other = made_by_another(tx, name)
+    dimension = next((len(rows[0][3]) for _, rows in made if rows), None)  # signed bytes: one for each number
+    other = made_by_another(tx, name, dimension)
     if other is not None:
-        made_by = f"the vectors of this file were made by {other}, not by {name}"
+        made_by = f"the vectors of this file were made by {other}, not by {name} with {dimension} numbers"
         raise Conflict(made_by, "`cortex embed` makes them anew")
     number: int | None = None
     for unit, rows in made:
         if rows and _as_read(tx, unit):
-            # Signed bytes: one for each number.
             number = number or vector_rows.embedder_id(tx, name, len(rows[0][3]))
             vector_rows.insert(tx, number, unit.revision_id, unit.task, rows)
         elif rows:
@@ -180,7 +182,8 @@ def _as_read(tx: Tx, unit: Unit) -> bool:
     return bool(_state(tx, unit.task, unit.revision_id) == unit.state)
 
 
-def others_vectors_go(tx: Tx, name: str) -> None:
-    """Delete the vectors of every embedder but `name`; what they were made from is pending again."""
-    for (number,) in tx.execute("SELECT id FROM embedder WHERE name <> ?", (name,)).fetchall():
+def others_vectors_go(tx: Tx, name: str, dimension: int | None) -> None:
+    """Delete the vectors of every embedder but `name` with this dimension; their revisions are pending again."""
+    others = tx.execute("SELECT id FROM embedder WHERE name <> ? OR dimension <> ?", (name, dimension)).fetchall()
+    for (number,) in others:
         vector_rows.forget_embedder(tx, number)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cortex import limits
 from cortex.embed import choose
-from cortex.errors import CortexError
+from cortex.errors import CortexError, Unavailable
+from cortex.meaning.apart import apart
 from cortex.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Held:
         self._failed: CortexError | None = None
         self._failures = 0
         self._retry_at = 0.0
+        self._dimension: int | None = None
         self._queries: OrderedDict[str, Any] = OrderedDict()
         self._remembering = threading.Lock()
 
@@ -49,6 +51,11 @@ class Held:
         """Whether the settings say that there is to be none."""
         return self._embedder is None and self._settings.embedder_kind == "none"
 
+    @property
+    def dimension(self) -> int | None:
+        """How many numbers its vectors have; None until the first."""
+        return self._dimension
+
     def vectors(self, texts: Sequence[str]) -> "Vectors":
         """The vectors of texts. Blocks; raises a CortexError where the embedder cannot be had or fails."""
         if self._failed is not None and time.monotonic() < self._retry_at:
@@ -56,27 +63,50 @@ class Held:
         try:
             embedder = self._opened()
             found: Vectors = importlib.import_module("cortex.embed.embedder").embedded(embedder, texts)
+            self._check_dimension(found.shape[1])
         except CortexError as error:
-            self._failures += 1
-            pause = min(limits.EMBEDDER_PAUSE_SECONDS_MAX, 2.0 ** (self._failures - 1))
-            self._retry_at, self._failed = time.monotonic() + pause, error
+            self._pause(error)
             raise
         self._failed, self._failures = None, 0
         return found
 
-    def query(self, text: str) -> Any:
-        """The vector of one query; the last QUERY_VECTORS_MAX are remembered."""
+    async def query(self, text: str) -> Any:
+        """The vector of one query; the last QUERY_VECTORS_MAX are remembered.
+
+        Raises Unavailable also where there is no answer within the setting `embedder.timeout_ms`.
+        """
         with self._remembering:
             known = self._queries.get(text)
             if known is not None:
                 self._queries.move_to_end(text)
                 return known
-        found = self.vectors([text])[0]
+        found = (await self.apart([text]))[0]
         with self._remembering:
             self._queries[text] = found
             while len(self._queries) > limits.QUERY_VECTORS_MAX:
                 self._queries.popitem(last=False)
         return found
+
+    async def apart(self, texts: Sequence[str]) -> "Vectors":
+        """As `vectors`, off the event loop and within the time that the settings give."""
+        try:
+            return await apart(lambda: self.vectors(texts), self._settings.embedder_timeout_ms / 1000)
+        except Unavailable as error:
+            if self._failed is None:
+                self._pause(error)
+            raise
+
+    def _pause(self, error: CortexError) -> None:
+        """Leave an embedder that failed alone, twice as long each time."""
+        self._failures += 1
+        pause = min(limits.EMBEDDER_PAUSE_SECONDS_MAX, 2.0 ** (self._failures - 1))
+        self._retry_at, self._failed = time.monotonic() + pause, error
+
+    def _check_dimension(self, found: int) -> None:
+        if self._dimension not in {None, found}:
+            said = f"the embedder {self.name} returned vectors of {found} numbers, and of {self._dimension} before"
+            raise Unavailable(said, "mend or replace it: docs/model.md")
+        self._dimension = found
 
     def forget_queries(self) -> None:
         """Remember no query: one may have quoted what was forgotten."""

@@ -1,18 +1,20 @@
 """What an open file needs to be searched by meaning: one embedder, the vectors in memory, and the deriving thread."""
 
-import asyncio
 import importlib
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cortex import limits
 from cortex.db.connect import Tx
 from cortex.db.database import Database
 from cortex.errors import CortexError, Unavailable
+from cortex.index import sidecar, vector_rows
 from cortex.index.near import Narrow, Near, Nearest
 from cortex.meaning import filling
+from cortex.meaning.apart import apart
+from cortex.meaning.building import Building
 from cortex.meaning.held import Held
 from cortex.meaning.worker import Worker
 from cortex.progress import Progress, silent
@@ -24,14 +26,17 @@ if TYPE_CHECKING:
 class Meaning:
     """Made by `open_app`, ended by `close`.
 
-    `background` lets a thread do what is pending after commits and searches.
+    `background` lets threads do what is pending after commits and searches. `sidecar_from` is how many vectors a file
+    must have to get graphs beside it, 0 for never.
     """
 
-    def __init__(self, database: Database, held: Held, *, background: bool) -> None:
+    def __init__(self, database: Database, held: Held, *, background: bool, sidecar_from: int = 0) -> None:
         self.held = held
         self._database = database
         self._background = background
-        self._worker = Worker(self._round, self._note)
+        self._worker = Worker(self._round, self.note)
+        self._sidecar_from = sidecar_from
+        self._building = Building(database, self._opened, sidecar_from, self.note)
         self._foreground = 0
         self._index: VectorIndex | None = None
         self._indexing = threading.Lock()
@@ -39,12 +44,19 @@ class Meaning:
 
     def committed(self) -> None:
         """Facts changed here: there may be something to derive."""
-        if self._background:
+        if self._background and self._database.writable:
             self._worker.wake()
 
     def forgotten(self) -> None:
         """A fact was forgotten: let go of what memory holds of it."""
         self.held.forget_queries()
+
+    def drop_sidecars(self) -> bool:
+        """Delete the graphs beside the file, which may hold something of what was forgotten; they are made anew.
+
+        False where they cannot be deleted. To be called off the event loop.
+        """
+        return sidecar.delete(self._database.path)
 
     def purge(self, tx: Tx) -> None:
         """Bring the vectors in memory to the snapshot of `tx`: what was removed from the file goes."""
@@ -56,7 +68,7 @@ class Meaning:
         why = self.held.lacking()
         if why is not None:
             raise Unavailable(why)
-        vector = await asyncio.to_thread(self.held.query, query)
+        vector = await self.held.query(query)
         index = self._opened()
 
         def near(tx: Tx, kind: int, depth: int, narrow: Narrow, /) -> list[Near]:
@@ -66,7 +78,8 @@ class Meaning:
 
     def made_by_another(self, tx: Tx) -> str | None:
         """The embedder of the file's vectors, where it is another than the one in use."""
-        return None if self.held.name is None else filling.made_by_another(tx, self.held.name)
+        name = self.held.name
+        return None if name is None else filling.made_by_another(tx, name, self.held.dimension)
 
     async def settle(self, progress: Progress = silent, *, for_ms: int | None = None) -> int:
         """Do what is pending, now and here, for at most about `for_ms`. Returns how much is pending still.
@@ -83,11 +96,28 @@ class Meaning:
                 progress(total - left, total, "embedding")
                 if until is not None and time.monotonic() > until:
                     return left
+            if until is None:
+                await self._build(progress)
             return await self._database.read(filling.waiting)
         finally:
             self._foreground -= 1
             if self._worker is not None and self._background:
                 self._worker.wake()
+
+    async def settle_if_possible(self, progress: Progress = silent, *, for_ms: int | None = None) -> None:
+        """As `settle`, where the file can be written. What goes wrong is only noted: a search or an import goes on."""
+        if not self._database.writable:
+            return
+        try:
+            await self.settle(progress, for_ms=for_ms)
+        except CortexError as error:
+            self.note(error)
+
+    async def _build(self, progress: Progress) -> None:
+        try:
+            await self._building.run(lambda: False, progress)
+        except CortexError as error:
+            self.note(error)  # everything is embedded, and searched by its bits
 
     async def extract(self) -> int:
         """Find the entities of what is pending, some seconds at most. Returns how many revisions are pending still."""
@@ -101,24 +131,33 @@ class Meaning:
 
         Raises a CortexError where the embedder cannot be had.
         """
-        await asyncio.to_thread(self.held.query, "is there an embedder?")
+        await self.held.apart(["is there an embedder?"])
         kept = "" if anew else self.held.name or ""
-        await self._database.write(lambda tx: filling.others_vectors_go(tx, kept))
+
+        def write(tx: Tx) -> None:
+            filling.others_vectors_go(tx, kept, self.held.dimension)
+            vector_rows.drop(tx, vector_rows.damaged(tx))  # packed anew by what follows
+
+        await self._database.write(write)
 
     def waiting(self, tx: Tx) -> int:
         """How many facts are to be embedded still."""
         return filling.waiting(tx)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._worker.stop()
+        self._building.close()
+        if self._index is not None:
+            self._index.close()
 
     def _opened(self) -> "VectorIndex":
         with self._indexing:
             name = self.held.name
             assert name is not None, "an embedder that answered has a name"
             if self._index is None:
-                self._index = importlib.import_module("cortex.index.vectors").VectorIndex(name)
+                graphs = sidecar.Sidecars(self._database.path, self._sidecar_from)
+                self._index = importlib.import_module("cortex.index.vectors").VectorIndex(name, graphs)
             return self._index
 
     async def _round(self, stopped: Callable[[], bool] | None = None) -> bool:
@@ -131,8 +170,16 @@ class Meaning:
             return extracted > 0
         units = await self._database.read(filling.some)
         if not units:
-            return await self._packed() > 0 or extracted > 0
-        made = await asyncio.to_thread(filling.embedded, units, self.held.vectors, ends)
+            packed = await self._packed()
+            if not packed and stopped is None:
+                self._building.begin()
+            return packed > 0 or extracted > 0
+        if stopped is None:
+            made = filling.embedded(
+                units, self.held.vectors, ends
+            )  # on the deriving thread, which has nothing else to do
+        else:
+            made = await apart(lambda: filling.embedded(units, self.held.vectors, ends))
         name = self.held.name
         assert name is not None, "an embedder that answered has a name"
         kept = await self._database.write(lambda tx: filling.keep(tx, name, made)) if made else 0
@@ -143,23 +190,16 @@ class Meaning:
         name = self.held.name
         if name is None:
             return 0
-        pack = importlib.import_module("cortex.index.vectors").pack
         damaged = tuple(self._index.damaged) if self._index is not None else ()
-        due = await self._database.read(_unpacked) or damaged
+        due = await self._database.read(vector_rows.unpacked) or damaged
         if not due:
             return 0
+        pack = importlib.import_module("cortex.index.vectors").pack
         packed: int = await self._database.write(lambda tx: pack(tx, name, damaged))
         if self._index is not None:
             del self._index.damaged[: len(damaged)]
         return packed
 
-    def _note(self, error: Exception) -> None:
+    def note(self, error: Exception) -> None:
+        """Remember what went wrong, for those who ask for the status."""
         self.trouble = str(error) if isinstance(error, CortexError) else f"deriving stopped: {error!r}"
-
-
-def _unpacked(tx: Tx) -> bool:
-    """Whether enough vectors are in no segment to make one, at a glance."""
-    row: Any = tx.execute(
-        "SELECT (SELECT max(id) FROM vector) - coalesce((SELECT max(last_id) FROM vector_segment), 0)"
-    ).fetchone()
-    return row[0] is not None and row[0] >= limits.SEGMENT_VECTORS

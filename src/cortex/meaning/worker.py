@@ -20,6 +20,7 @@ class Worker:
         self._round = round_
         self._failed = failed
         self._woken = threading.Event()
+        self._ending = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self.stopped = False
@@ -36,6 +37,7 @@ class Worker:
     def stop(self) -> None:
         """End after the round under way; wait for that, but no longer than WORKER_STOP_SECONDS."""
         self.stopped = True
+        self._ending.set()
         self._woken.set()
         if self._thread is not None:
             self._thread.join(limits.WORKER_STOP_SECONDS)
@@ -45,6 +47,8 @@ class Worker:
             again: float | None = None
             while not self.stopped:
                 self._woken.wait(again)
+                # What is committed in quick succession is worked off together.
+                self._ending.wait(limits.WORKER_GATHER_SECONDS)
                 self._woken.clear()
                 again = limits.EMBEDDER_PAUSE_SECONDS_MAX if self._rounds(runner) else None
 

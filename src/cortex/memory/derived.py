@@ -1,9 +1,10 @@
 """What is derived from a revision and kept beside it: what happens to all of it when a revision comes, retires or goes.
 
-Called in the transaction of the change. Text and marks are made at once; vectors and entities are only noted in
+Called in the transaction of the change. The text index is made at once; vectors and entities are only noted in
 `pending`, and made after the commit.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from cortex.db.connect import Tx, integer
@@ -14,13 +15,20 @@ EMBED_PASSAGES, EMBED_WINDOW, EXTRACT = 1, windows.EMBED, 3
 assert (EMBED_PASSAGES, EMBED_WINDOW) == (vector_rows.PASSAGE, vector_rows.WINDOW), "a task is named by what it makes"
 
 
-def added(tx: Tx, row_id: int, content: str, *, turn: bool) -> None:
+def added(tx: Tx, row_id: int, *, turn: bool) -> None:
     """A revision was inserted; `turn` says whether it stands in a thread."""
     text.add(tx, row_id)
-    likeness.add(tx, row_id, content)
-    tx.execute("INSERT OR IGNORE INTO pending VALUES (?1, ?3), (?2, ?3)", (EMBED_PASSAGES, EXTRACT, row_id))
+    # A row at a time: for a statement of several rows SQLite makes a savepoint, at which FTS5 flushes its memory.
+    tx.executemany("INSERT OR IGNORE INTO pending VALUES (?, ?)", [(EMBED_PASSAGES, row_id), (EXTRACT, row_id)])
     if turn:
         windows.added(tx, row_id)
+
+
+def extracted(tx: Tx, row_ids: Sequence[int]) -> None:
+    """Make what followed the commit of these revisions: their entities, and their marks where they have none yet."""
+    entities.derive(tx, row_ids)
+    likeness.complete(tx, row_ids)
+    tx.executemany("DELETE FROM pending WHERE task = ? AND revision_id = ?", [(EXTRACT, row_id) for row_id in row_ids])
 
 
 def retired(tx: Tx, row_id: int) -> None:

@@ -87,6 +87,8 @@ _TEXTS = {
     "revision": ("content", "type", "tags", "key", "source", "meta", "thread", "actor", "grams"),
     "project": ("name",),
     "import_run": ("name",),
+    "entity": ("key", "name"),
+    "entity_form": ("name",),
     "transactions": ("subject", "project", "actor"),
 }
 

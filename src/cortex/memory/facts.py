@@ -10,13 +10,15 @@ from cortex.errors import Conflict, NotFound, RevisionConflict
 from cortex.ids import plain
 from cortex.index import text
 from cortex.ledger.chain import Appending, Placed
-from cortex.memory import derived, lookup, projects
+from cortex.memory import derived, likeness, lookup, projects
 from cortex.memory.model import Decided, Fact
 from cortex.memory.visibility import View, reached
 
 
-def insert(tx: Tx, log: Appending, new: Decided) -> tuple[Fact, bool]:
+def insert(tx: Tx, log: Appending, new: Decided, *, marked: bool = True) -> tuple[Fact, bool]:
     """Store a fact. Returns it and whether it was there already: then nothing changed.
+
+    Unless `marked`, what near duplicates are found by follows after the commit.
 
     A duplicate has the same project, type, content, key, thread and seq, is believed, and covers the same time: the
     very interval when the caller dated it, else any that is open now.
@@ -31,7 +33,7 @@ def insert(tx: Tx, log: Appending, new: Decided) -> tuple[Fact, bool]:
     placed = log.add(
         "fact", subject=new.id, project=new.project, digest=fact_digest(new.salt, fields(new)), versioned=True
     )
-    _write(tx, new, project_id, 1, None, placed, log.actor, mark)
+    _write(tx, new, project_id, 1, None, placed, log.actor, mark, marked=marked)
     return _fact(new, 1, placed, log.actor), False
 
 
@@ -126,6 +128,8 @@ def _write(
     placed: Placed,
     actor: str,
     mark: int,
+    *,
+    marked: bool = True,
 ) -> None:
     tx.execute(
         _INSERT,
@@ -135,7 +139,11 @@ def _write(
             new.salt, placed.log, placed.idx, mark, grams(new.content, new.key, new.tags),
         ),
     )  # fmt: skip
-    derived.added(tx, tx.last_insert_rowid(), new.content, turn=new.thread is not None and new.seq is not None)
+    turn = new.thread is not None and new.seq is not None
+    row_id = tx.last_insert_rowid()
+    derived.added(tx, row_id, turn=turn)
+    if marked:
+        likeness.add(tx, row_id, project_id, new.content)
 
 
 def _fact(new: Decided, number: int, placed: Placed, actor: str) -> Fact:

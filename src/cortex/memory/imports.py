@@ -46,7 +46,7 @@ def advance(tx: Tx, log: Appending, run: Run, new: tuple[Decided, ...]) -> Run:
 
     Raises Conflict where another process works on the same run.
     """
-    duplicates = sum(facts.insert(tx, log, fact)[1] for fact in new)
+    duplicates = sum(facts.insert(tx, log, fact, marked=False)[1] for fact in new)
     moved = structs.replace(run, stored=run.stored + len(new) - duplicates, duplicates=run.duplicates + duplicates)
     row = tx.execute("SELECT stored + duplicates FROM import_run WHERE id = ?", (run.id,)).fetchone()
     finished_at = log.ts if run.finished else None

@@ -24,14 +24,14 @@ PLAIN_WORDS = _words(
     until up upon us usually very via was wasn't we we'd we'll we're we've well were weren't what what's whatever when
     whenever where whereas wherever whether which while who who's whoever whole whom whose why will with within
     without won't would wouldn't yes yesterday yet you you'd you'll you're you've your yours yourself monday tuesday
-    wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun mondays tuesdays wednesdays
+    wednesday thursday friday saturday sunday mon tue tues wed thu thurs fri sat sun mondays tuesdays wednesdays
     thursdays fridays saturdays sundays january february march april june july august september october november
     december jan feb mar apr jun jul aug sep sept oct nov dec spring summer autumn winter christmas easter pm utc gmt
     cet cest est edt pst pdt bst ad ce bce eod eow eta q1 q2 q3 q4 h1 h2 hi hello hey hooray wow yay yeah yep nope
     haha lol omg congrats congratulations welcome sorry thx bye cheers todo fixme note notes nb n.b ps p.s warning
     important caution attention tip hint fyi asap tbd tba wip n/a na btw imo imho eg e.g ie i.e etc vs aka cf mr mrs
-    ms mx dr prof sir madam das dem den der die ein eine einen einem einer es er sie ich wir ihr mein unser für im
-    beim vom zum zur und aber oder wenn weil dass nach vor mit von bei auf aus wie wer wo kein keine nicht true false
+    ms mx dr prof sir madam das dem den der die ein eine einen einem einer es er ich wir ihr mein für im
+    beim vom zum zur und aber wenn weil dass nach mit von bei auf aus wie wer wo kein keine nicht true false
     null nil nan undefined kb mb gb tb kib mib gib khz mhz ghz min avg id ids pr prs english french german spanish
     italian chinese japanese korean russian portuguese dutch polish turkish arabic hindi american british european
     african asian
@@ -119,7 +119,7 @@ NAME_VERBS = PERSON_VERBS | {"owns"}
 
 # Words that German texts have and English ones do not: where several of them stand, every noun is capitalised.
 NOUN_CAPITAL_WORDS = _words(
-    "der das und nicht ist ein eine einen einem wir für mit von auf werden wird sind auch sich dem zum zur bei"
+    "der das und nicht ein eine einen einem wir für mit von auf werden wird sind auch sich dem zum zur bei"
 )
 
 NAME_LINKS = _words("de del della der den di da dos du la le van von zu al bin ibn &")

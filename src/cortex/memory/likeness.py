@@ -6,10 +6,11 @@ not deploy on Fridays" are near duplicates that say opposite things.
 """
 
 import itertools
+import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cortex import limits
@@ -93,24 +94,30 @@ def _mark(one: int, other: int) -> int:
     return (((one << 32 | other) * _SPREAD) & ((1 << 64) - 1)) >> (64 - _MARK_BITS)
 
 
-def add(tx: Tx, revision_id: int, content: str) -> None:
+def add(tx: Tx, revision_id: int, project_id: int, content: str) -> None:
     """Keep the marks of a revision that was just inserted."""
     found = marks(content)
     if found:
-        row = tx.execute("SELECT project_id FROM revision WHERE id = ?", (revision_id,)).fetchone()
-        assert row is not None, f"revision row {revision_id}"
-        _insert(tx, revision_id, row[0], found)
-
-
-def _insert(tx: Tx, revision_id: int, project_id: int, found: tuple[int, ...]) -> None:
-    tx.executemany(
-        "INSERT OR IGNORE INTO likeness (mark, revision_id) VALUES (?, ?)",
-        [(_placed(project_id, mark), revision_id) for mark in found],
-    )
+        # A row at a time: for a statement of several rows SQLite makes a savepoint, at which FTS5 flushes its memory.
+        tx.executemany(
+            "INSERT OR IGNORE INTO likeness (mark, revision_id) VALUES (?, ?)",
+            [(_placed(project_id, mark), revision_id) for mark in found],
+        )
 
 
 def _placed(project_id: int, mark: int) -> int:
     return (project_id % (1 << _PROJECT_BITS)) << _MARK_BITS | mark
+
+
+def complete(tx: Tx, revision_ids: Sequence[int]) -> None:
+    """Keep the marks of those of these revisions that are believed and have none."""
+    rows: list[Any] = tx.execute(
+        "SELECT r.id, r.project_id, r.content FROM json_each(?) AS w CROSS JOIN revision AS r ON r.id = w.value"
+        " WHERE r.retired_at IS NULL AND NOT EXISTS (SELECT 1 FROM likeness AS l WHERE l.revision_id = r.id)",
+        (json.dumps(list(revision_ids)),),
+    ).fetchall()
+    for revision_id, project_id, content in rows:
+        add(tx, revision_id, project_id, content)
 
 
 def remove(tx: Tx, revision_id: int) -> None:
@@ -123,15 +130,17 @@ def rebuild(tx: Tx) -> None:
     tx.execute("DELETE FROM likeness")
     believed = tx.execute("SELECT id, project_id, content FROM revision WHERE retired_at IS NULL ORDER BY id")
     for revision_id, project_id, content in believed:
-        _insert(tx, revision_id, project_id, marks(content))
+        add(tx, revision_id, project_id, content)
 
 
 def similar(tx: Tx, fact: Fact, view: View) -> list[str]:
     """The near duplicates of a fact that `view` shows: most alike first, then the youngest; at most SIMILAR_MAX.
 
     Of the same project, whatever their type: one statement filed twice is what a flag is for. Only what is still
-    believed is looked at, and of many that share a mark only the latest.
+    believed is looked at, and looked for, and of many that share a mark only the latest.
     """
+    if tx.execute(_SHARES_A_MARK, (fact.id, fact.revision)).fetchone() is None:
+        return []
     project_id = projects.number(tx, fact.project)
     own = words(fact.content)
     found = marks_of(own)
@@ -153,6 +162,13 @@ def similar(tx: Tx, fact: Fact, view: View) -> list[str]:
     return [fact_id for score, fact_id in sorted(scored, reverse=True) if score >= ALIKE][: limits.SIMILAR_MAX]
 
 
+# A glance: most facts share no mark with any other.
+_SHARES_A_MARK = (
+    "SELECT 1 FROM revision AS r CROSS JOIN likeness AS own ON own.revision_id = r.id CROSS JOIN likeness AS other"
+    " ON other.mark = own.mark AND other.revision_id <> r.id WHERE r.fact_id = ? AND r.number = ? LIMIT 1"
+)
+
+
 def _candidates(tx: Tx, project_id: int, found: tuple[int, ...]) -> list[int]:
     """Revisions that share marks, those that share most first; of each mark the latest.
 
@@ -161,8 +177,10 @@ def _candidates(tx: Tx, project_id: int, found: tuple[int, ...]) -> list[int]:
     hits: Counter[int] = Counter()
     for mark in found:
         hits.update(row[0] for row in tx.execute(_LATEST, (_placed(project_id, mark),)))
-    best = sorted(hits, key=lambda row_id: (-hits[row_id], -row_id))
-    return best[: limits.LIKENESS_CANDIDATES]
+    # One mark in common is chance as a rule: of those only the latest are worth reading.
+    several = sorted((row_id for row_id in hits if hits[row_id] > 1), key=lambda row_id: (-hits[row_id], -row_id))
+    once = sorted((row_id for row_id in hits if hits[row_id] == 1), reverse=True)[: limits.LIKENESS_CHANCES]
+    return [*several, *once][: limits.LIKENESS_CANDIDATES]
 
 
 _LATEST = f"SELECT revision_id FROM likeness WHERE mark = ? ORDER BY revision_id DESC LIMIT {limits.LIKENESS_BUCKET}"

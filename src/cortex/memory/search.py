@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from cortex import limits, times
 from cortex.db.connect import Tx
 from cortex.index import boost, text
-from cortex.index.fuse import Fused, ListName, Ranked, fuse
+from cortex.index.fuse import Fused, Fusion, ListName, Ranked, fuse
 from cortex.index.near import Narrow, Near, Nearest
 from cortex.index.vector_rows import PASSAGE, WINDOW
 from cortex.memory import lookup, projects
@@ -68,6 +68,7 @@ class Wanted:
     min_score: float | None = None
     boosts: tuple[Boost, ...] = ()
     now: str = ""
+    fusion: Fusion = "scores"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _ranked(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View) -> _Fou
             lists["vector-window"] = _scores(wanted.near(tx, WINDOW, depth, narrow))
     if windows:
         _stand_in(tx, lists, depth)
-    return _Found(_chosen(tx, wanted, fuse(lists)), parsed, parts)
+    return _Found(_chosen(tx, wanted, fuse(lists, wanted.fusion)), parsed, parts)
 
 
 def _scores(near: list[Near]) -> Ranked:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from cortex.ops import commands, embed, facts, graph, ledger, model, node, projects, search, transfer, views
+from cortex.ops import commands, doctor, embed, facts, graph, ledger, model, node, projects, search, transfer, views
 from cortex.ops.journal import Command
 from cortex.ops.registry import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     node.init,
     node.status,
-    node.doctor,
+    doctor.doctor,
     facts.store,
     facts.store_batch,
     transfer.import_files,

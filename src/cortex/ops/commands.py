@@ -23,16 +23,18 @@ class FactsStored(Command[list[StoredFact]], frozen=True, kw_only=True, tag="fac
     facts: tuple[Decided, ...]
 
     def apply(self, tx: Tx, log: Appending) -> list[StoredFact]:
+        # A bulk load does not pay for being compared, nor for what others are compared by.
+        few = len(self.facts) <= limits.STORED_COMPARED_MAX
         kept = []
         for number, new in enumerate(self.facts):
             try:
-                kept.append(facts.insert(tx, log, new))
+                kept.append(facts.insert(tx, log, new, marked=few))
             except CortexError as error:
                 if len(self.facts) > 1:
                     error.message = f"facts[{number}]: {error.message}"
                 raise
-        # Once all are there, so that facts of one request are told of each other. A bulk load does not pay for it.
-        seen = View(as_of=log.ts) if len(kept) <= limits.STORED_COMPARED_MAX else None
+        # Once all are there, so that facts of one request are told of each other.
+        seen = View(as_of=log.ts) if few else None
         return [
             stored(
                 fact,

@@ -35,8 +35,8 @@ class EmbedFacts(Request[Embedded], frozen=True, kw_only=True):
 async def embed(ctx: Context, request: EmbedFacts) -> Embedded:
     """Embed what is pending, so that it is found by its meaning too.
 
-    A process that stays open does this by itself. Vectors that another embedder made are made anew. Can be interrupted
-    and goes on where it stopped.
+    A process that stays open does this by itself. Vectors that another embedder made are made anew. Can be
+    interrupted, and goes on where it stopped.
     """
     why = ctx.meaning.held.lacking()
     if why is not None:

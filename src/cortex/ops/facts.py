@@ -244,9 +244,13 @@ async def forget(ctx: Context, request: ForgetFact) -> Receipt:
 
 
 async def scrub(ctx: Context) -> bool:
-    """Empty the index's leftovers and the write-ahead log. False where a reader of another process holds the log."""
+    """Delete the graphs of vectors, empty the index's leftovers and the write-ahead log.
+
+    False where a reader of another process holds the log, or a graph cannot be deleted.
+    """
+    dropped = await asyncio.to_thread(ctx.meaning.drop_sidecars)
     await ctx.database.write(text.sweep)
-    return await asyncio.to_thread(ctx.database.empty_log)
+    return await asyncio.to_thread(ctx.database.empty_log) and dropped
 
 
 async def _residue(ctx: Context, taken: tuple[erasure.Sample, ...]) -> int:

@@ -225,7 +225,7 @@ class RelateEntities(Request[StoredFact], frozen=True, kw_only=True):
     mcp=Tool("all", title="Relate two entities", idempotent=True),
 )
 async def relate(ctx: Context, request: RelateEntities) -> StoredFact:
-    """State that two entities are related. It is stored as a fact, so it can be revised, retracted and forgotten."""
+    """State that two entities are related. It is stored as a fact: it can be revised, retracted and forgotten."""
     now, fact = ctx.now(), _new_fact(request)
     command = FactsStored(actor=ctx.caller.actor, at=now, facts=(decide(ctx, fact, now),))
     stored = (await ctx.journal.commit(command))[0]

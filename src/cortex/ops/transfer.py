@@ -48,13 +48,14 @@ class FileImported(Struct, frozen=True, kw_only=True):
 
 
 class ImportReport(Struct, frozen=True, kw_only=True):
-    """What came of an import, in all and for each file."""
+    """What came of an import, in all and for each file. `pending` counts facts that are not embedded yet."""
 
     project: str
     stored: int
     duplicates: int
     skipped: int
     files: list[FileImported]
+    pending: int
 
     @property
     def exit_code(self) -> int:
@@ -97,13 +98,25 @@ async def import_files(ctx: Context, request: ImportFiles) -> ImportReport:
     given = request.project is not None
     tasks = [_Import(Path(path), project, given=given) for path in request.paths]
     done = [await _import_file(ctx, task, request.format) for task in tasks]
+    pending = await settled(ctx)
     return ImportReport(
         project=project,
         stored=sum(file.stored for file in done),
         duplicates=sum(file.duplicates for file in done),
         skipped=sum(file.skipped for file in done),
         files=done,
+        pending=pending,
     )
+
+
+async def settled(ctx: Context) -> int:
+    """Embed what was stored, where no other part of this process does. Returns how much is pending still.
+
+    What was imported is kept though the embedder fails: a search says so then.
+    """
+    if ctx.caller.alone:
+        await ctx.meaning.settle_if_possible(ctx.progress)
+    return await ctx.database.read(ctx.meaning.waiting)
 
 
 class _Import:

@@ -58,8 +58,8 @@ class ShowFact(Request[FactView], frozen=True, kw_only=True):
 async def show(ctx: Context, request: ShowFact) -> FactView:
     """Show one fact in full.
 
-    With where the ledger recorded it, its near duplicates and what contradicts it in its slot; with `history` also its
-    revisions and the values of its slot.
+    With where the ledger recorded it, its near duplicates and what contradicts it in its slot; with `history` also
+    its revisions and the values of its slot.
     """
 
     def read(tx: Tx) -> FactView:

@@ -1,0 +1,235 @@
+"""The operation that says what is wrong here, and how to mend it."""
+
+import asyncio
+import shutil
+import stat
+import sys
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import apsw
+from msgspec import Struct
+
+from cortex import limits, times
+from cortex._version import __version__
+from cortex.db.connect import Tx
+from cortex.errors import Corrupt, CortexError
+from cortex.files import found
+from cortex.index import sidecar, text, vector_rows
+from cortex.ledger import chain
+from cortex.ledger.checkpoint import parse_vkey
+from cortex.memory import erasure
+from cortex.ops.context import Context
+from cortex.ops.facts import scrub
+from cortex.ops.registry import Cli, Request, operation
+
+_SPACE_BYTES_MIN = 64 << 20
+_LOG_BYTES_MAX = 256 << 20
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One check of the doctor: what was found, and what to do where it is not in order."""
+
+    name: str
+    ok: bool
+    found: str
+    hint: str
+
+
+class Diagnosis(Struct, frozen=True, kw_only=True):
+    """All checks; `ok` when each is."""
+
+    ok: bool
+    checks: list[Check]
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something is not in order."""
+        return 0 if self.ok else 1
+
+
+class Diagnose(Request[Diagnosis], frozen=True, kw_only=True):
+    """Look what is wrong here."""
+
+
+# A read: what is remembered stays as it is. Scrubbing ends what `forget` began, where the file may be written.
+@operation("node.doctor", effect="read", order="local", method="doctor", cli=(Cli("doctor", group="Memory"),))
+async def doctor(ctx: Context, request: Diagnose) -> Diagnosis:
+    """Say what is wrong here, and how to mend it.
+
+    Looks at the file, its index and key, the disk and the clock; finishes scrubbing what was forgotten.
+    """
+    versions = f"Cortex {__version__}, Python {sys.version.split()[0]}, SQLite {apsw.sqlite_lib_version()}"
+    checks = [_good("version", versions)]
+    for name, check in _CHECKS.items():
+        try:
+            checks.append(await check(ctx, name))
+        except CortexError as error:
+            checks.append(_bad(name, error.message, error.hint))
+    return Diagnosis(ok=all(check.ok for check in checks), checks=checks)
+
+
+def _good(name: str, told: str) -> Check:
+    return Check(name=name, ok=True, found=told, hint="")
+
+
+def _bad(name: str, told: str, hint: str) -> Check:
+    return Check(name=name, ok=False, found=told, hint=hint)
+
+
+async def _check_file_mode(ctx: Context, name: str) -> Check:
+    return _mode(name, ctx.database.path)
+
+
+async def _check_key_mode(ctx: Context, name: str) -> Check:
+    return _mode(name, ctx.node_key.path)
+
+
+def _mode(name: str, path: Path) -> Check:
+    at = found(path)
+    if at is None:
+        return _good(name, f"{path} is not there")
+    mode = stat.S_IMODE(at.st_mode)
+    told = f"{path} has mode {mode:04o}"
+    open_to_others = sys.platform != "win32" and mode & 0o077 != 0
+    return _bad(name, told, f"chmod 600 {path}") if open_to_others else _good(name, told)
+
+
+async def _check_space(ctx: Context, name: str) -> Check:
+    free = shutil.disk_usage(ctx.database.path.parent).free
+    told = f"{free >> 20} MiB are free"
+    return _good(name, told) if free >= _SPACE_BYTES_MIN else _bad(name, told, "free some space")
+
+
+async def _check_log(ctx: Context, name: str) -> Check:
+    waiting = _log_bytes(Path(f"{ctx.database.path}-wal"))
+    told = f"{waiting >> 20} MiB"
+    if waiting <= _LOG_BYTES_MAX:
+        return _good(name, told)
+    return _bad(name, told, "a process reads without end: find what keeps the file open, and end it")
+
+
+def _log_bytes(path: Path) -> int:
+    at = found(path)
+    return 0 if at is None else at.st_size
+
+
+async def _check_structure(ctx: Context, name: str) -> Check:
+    await asyncio.to_thread(ctx.database.check_structure)
+    return _good(name, "every page is sound")
+
+
+async def _check_index(ctx: Context, name: str) -> Check:
+    if not ctx.database.writable:
+        return _good(name, "not checked: read-only")  # FTS5 takes the question as an INSERT
+    try:
+        await ctx.database.write(text.check)
+    except Corrupt as error:
+        return _bad(name, error.message, "cortex reindex")
+    return _good(name, "it holds what the facts say")
+
+
+async def _check_vectors(ctx: Context, name: str) -> Check:
+    """Whether everything is embedded, by the embedder in use, and the segments are what was written."""
+
+    def read(tx: Tx) -> tuple[int, str | None, int]:
+        return ctx.meaning.waiting(tx), ctx.meaning.made_by_another(tx), len(vector_rows.damaged(tx))
+
+    pending, other, damaged = await ctx.database.read(read)
+    if other is not None:
+        return _bad(name, f"made by {other}, which is not the embedder in use", "`cortex embed` makes them anew")
+    if damaged:
+        told = f"{damaged} segments are not what was written: their vectors are read one by one"
+        return _bad(name, told, "`cortex embed` packs them anew")
+    if ctx.meaning.held.unwanted:
+        return _good(name, "no embedder is wanted: search goes by words alone")
+    why = ctx.meaning.held.lacking()
+    if why is not None:
+        return _good(name, f"search goes by words alone: {why}")
+    if ctx.meaning.trouble is not None:
+        return _bad(name, ctx.meaning.trouble, "see docs/model.md")
+    told = f"{pending} facts are to be embedded: `cortex embed`, or the next search, does it" if pending else "complete"
+    return _good(name, told)
+
+
+async def _check_sidecars(ctx: Context, name: str) -> Check:
+    least = ctx.settings.vectors_sidecar_from
+    ok, told = await ctx.database.read(lambda tx: sidecar.told(tx, ctx.database.path, least))
+    return _good(name, told) if ok else _bad(name, f"{told}: it is not used", "`cortex embed` makes it anew")
+
+
+async def _check_clock(ctx: Context, name: str) -> Check:
+    head = await ctx.database.read(chain.active)
+    now = ctx.now()
+    if head is None or head.ts <= now:
+        return _good(name, f"{now}")
+    ahead = times.parse(head.ts) - times.parse(now)
+    return Check(
+        name=name,
+        ok=ahead <= timedelta(seconds=limits.CLOCK_STEP_SECONDS),
+        found=f"the last entry is {ahead} ahead of this machine's clock",
+        hint="set the clock; facts stored under a wrong clock may count as future ones: revise their valid_from",
+    )
+
+
+async def _check_key(ctx: Context, name: str) -> Check:
+    head = await ctx.database.read(chain.active)
+    if head is None:
+        return _good(name, "made with the first change")
+    if not ctx.node_key.exists():
+        hint = "put it back; otherwise the next change makes a new key and a new origin"
+        return _bad(name, f"{ctx.node_key.path} is not there", hint)
+    if ctx.node_key.vkey(head.origin) == head.vkey:
+        return _good(name, "it is the log's")
+    hint = "put the right one back; otherwise the next change begins a new origin"
+    return _bad(name, f"{ctx.node_key.path} is the key of another log", hint)
+
+
+async def _check_origins(ctx: Context, name: str) -> Check:
+    logs = await ctx.database.read(chain.logs)
+    if len(logs) < 2:
+        return _good(name, "the ledger has one origin" if logs else "the ledger is empty")
+    keys = [parse_vkey(log.vkey).public for log in logs]
+    lost = sum(before != after for before, after in pairwise(keys))
+    why = [f"{_times(lost)} since the key before was not here"] if lost else []
+    why += [f"{_times(len(logs) - 1 - lost)} with the same key, as after a restore"] if lost < len(logs) - 1 else []
+    return _good(name, f"the ledger has {len(logs)} origins: it was continued under a new one {', '.join(why)}")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+async def _check_scrubbed(ctx: Context, name: str) -> Check:
+    waiting = await ctx.database.read(erasure.unscrubbed)
+    if not waiting:
+        return _good(name, "nothing forgotten is left in the raw files")
+    if not ctx.database.writable:
+        told = f"perhaps still in the raw files, which are read-only: {len(waiting)} forgotten"
+        return _bad(name, told, "run `cortex doctor` as somebody who may write them")
+    # What to look for is gone with the facts. A file written anew holds none of it, wherever it was.
+    if await scrub(ctx):
+        await asyncio.to_thread(ctx.database.rewrite)
+        if await asyncio.to_thread(ctx.database.empty_log):
+            at = ctx.now()
+            await ctx.database.write(lambda tx: erasure.mark_scrubbed(tx, waiting, at))
+            return _good(name, f"scrubbed now, by writing the file anew: {len(waiting)} forgotten")
+    told = f"perhaps still in the write-ahead log, which another process reads: {len(waiting)} forgotten"
+    return _bad(name, told, "close that process, then `cortex doctor` again")
+
+
+_CHECKS = {
+    "file mode": _check_file_mode,
+    "key mode": _check_key_mode,
+    "space": _check_space,
+    "write-ahead log": _check_log,
+    "structure": _check_structure,
+    "text index": _check_index,
+    "vectors": _check_vectors,
+    "vector graphs": _check_sidecars,
+    "clock": _check_clock,
+    "signing key": _check_key,
+    "origins": _check_origins,
+    "forgetting": _check_scrubbed,
+}
