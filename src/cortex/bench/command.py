@@ -26,10 +26,19 @@ class _Sizes(click.ParamType[tuple[int, ...]]):
 
 
 @click.command(cls=CommandLine)
-@click.option("--suite", default="memory", metavar="NAME", help="What to measure: memory.")
-@click.option("--against", default="", metavar="LIST", help="Also measure, where installed: chromadb, lancedb.")
+@click.option("--suite", default="memory", metavar="NAME", help="What to measure: memory, vectors, retrieval.")
+@click.option(
+    "--against",
+    default="",
+    metavar="LIST",
+    help="Also measure, where installed: chromadb, lancedb, sqlite-vec, usearch.",
+)
 @click.option("--facts", type=_Sizes(), default=(), metavar="LIST", help="How many facts to search: 10000,100000.")
 @click.option("--entries", type=_Sizes(), default=(), metavar="LIST", help="Ledger sizes to verify: 10000,100000.")
+@click.option("--data", default="", metavar="PATH", help="Questions for retrieval: LoCoMo, JSONL, or a folder of BEIR.")
+@click.option(
+    "--results", default="", metavar="FILE", help="Write what each question of retrieval found to a new file."
+)
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes: shows that it works, measures little.")
 @click.pass_context
 def benchmark(ctx: click.Context, /, **given: Any) -> int:

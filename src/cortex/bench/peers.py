@@ -22,6 +22,7 @@ from cortex.bench.figures import Figure
 from cortex.bench.task import Task
 
 PEERS = ("chromadb", "lancedb")
+VECTOR_PEERS = (*PEERS, "sqlite-vec", "usearch")
 
 _DIMENSIONS = 384
 _TOP_K = 10
@@ -34,8 +35,8 @@ class Store(Protocol):
         """Store facts."""
         ...
 
-    def search(self, vector: Any, project: str | None) -> object:
-        """The nearest ten, of one project or of all."""
+    def search(self, vector: Any, project: str | None) -> Sequence[str]:
+        """The ids of the nearest ten, of one project or of all."""
         ...
 
 
@@ -51,7 +52,7 @@ def stores(task: Task) -> list[Figure]:
     """Adding one by one and in batches."""
     adds, rounds = own_stores.sizes(quick=task.quick)
     batch = own_stores.BATCH
-    store = _open(task.peer, task.path / "stores")
+    store = open_store(task.peer, task.path / "stores")
     texts = corpus.facts((adds + batch) * rounds + batch, label="adds")
     supply = _Supply()
     store.add(*supply.take(islice(texts, batch)))
@@ -76,7 +77,7 @@ def stores(task: Task) -> list[Figure]:
 
 def searches(task: Task) -> list[Figure]:
     """Loading `task.size` facts, and searching them."""
-    store = _open(task.peer, task.path / f"facts-{task.size}")
+    store = open_store(task.peer, task.path / f"facts-{task.size}")
     texts, supply, wall_ms = corpus.facts(task.size), _Supply(), 0.0
     while batch := list(islice(texts, limits.BATCH_FACTS_MAX)):
         given = supply.take(batch)
@@ -141,9 +142,10 @@ class _Chroma:
             metadatas=[{"project": text.project} for text in texts],
         )
 
-    def search(self, vector: Any, project: str | None) -> object:
+    def search(self, vector: Any, project: str | None) -> Sequence[str]:
         where = None if project is None else {"project": project}
-        return self._collection.query(query_embeddings=[vector], n_results=_TOP_K, where=where)
+        found: list[str] = self._collection.query(query_embeddings=[vector], n_results=_TOP_K, where=where)["ids"][0]
+        return found
 
 
 class _Lance:
@@ -162,11 +164,11 @@ class _Lance:
             ]
         )
 
-    def search(self, vector: Any, project: str | None) -> object:
+    def search(self, vector: Any, project: str | None) -> Sequence[str]:
         asked = self._table.search(vector).limit(_TOP_K)
         if project is not None:
             asked = asked.where(f"project = '{project}'", prefilter=True)
-        return asked.to_list()
+        return [row["id"] for row in asked.to_list()]
 
 
 _STORES: dict[str, Callable[[Path], Store]] = {"chromadb": _Chroma, "lancedb": _Lance}
@@ -174,6 +176,7 @@ _STORES: dict[str, Callable[[Path], Store]] = {"chromadb": _Chroma, "lancedb": _
 assert set(_STORES) == set(PEERS), "every peer has its store"
 
 
-def _open(name: str, folder: Path) -> Store:
+def open_store(name: str, folder: Path) -> Store:
+    """An empty store of a peer."""
     folder.mkdir()
     return _STORES[name](folder)

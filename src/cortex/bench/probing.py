@@ -10,15 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from cortex import limits
+from cortex import settings
 from cortex.bench.task import Answer, Task
 
+_HOMES = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "LOCALAPPDATA")
 _REASON_CHARS = 200
 _DROPPED = ("CORTEX_", "_CORTEX_")
+# What is measured is a file of our own, but found by the embedder of the user: there is no other.
+_KEPT = "CORTEX_EMBEDDER_"
 
 
 def measure(task: Task) -> Answer:
-    """Run a probe to its end, or to BENCH_PROBE_SECONDS. It is gone when this returns or raises."""
+    """Run a probe to its end, or for the seconds it may take. It is gone when this returns or raises."""
     complaints = task.path / "complaints"
     # The worker ends when this pipe does: it is never written to.
     reading, holding = os.pipe()
@@ -35,9 +38,9 @@ def measure(task: Task) -> Answer:
                 start_new_session=True,
             )
         try:
-            answered, _ = process.communicate(timeout=limits.BENCH_PROBE_SECONDS)
+            answered, _ = process.communicate(timeout=task.seconds)
         except subprocess.TimeoutExpired:
-            return Answer(failed=f"it took longer than {limits.BENCH_PROBE_SECONDS} s")
+            return Answer(failed=f"it took longer than {task.seconds} s")
         finally:
             _end(process)
     finally:
@@ -47,18 +50,35 @@ def measure(task: Task) -> Answer:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of a probe: no setting of Cortex, a home in the throwaway folder, no telemetry, no downloads."""
+    """The environment of a probe: a home in the throwaway folder, no telemetry, no downloads.
+
+    No setting of Cortex but those of the embedder, and the folder of its models, which is in the user's own home.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_DROPPED)}
-    return kept | {
-        "HOME": str(folder),
-        "USERPROFILE": str(folder),
-        "TMPDIR": str(folder),
-        # With another HOME Python would not find what is installed for one user.
-        "PYTHONUSERBASE": site.getuserbase(),
-        "ANONYMIZED_TELEMETRY": "False",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
+    return (
+        kept
+        | embedder()
+        | {
+            "HOME": str(folder),
+            "USERPROFILE": str(folder),
+            "TMPDIR": str(folder),
+            # With another HOME Python would not find what is installed for one user.
+            "PYTHONUSERBASE": site.getuserbase(),
+            "ANONYMIZED_TELEMETRY": "False",
+            "DO_NOT_TRACK": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
+    )
+
+
+def embedder() -> dict[str, str]:
+    """What the environment says of the embedder, with the folder of its models said in any case."""
+    said = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+    usual = {name: os.environ[name] for name in _HOMES if name in os.environ}
+    # A home that is not there holds no settings file either.
+    nowhere = {"home": Path(os.devnull) / "cortex"}
+    folder = settings.load(flags=nowhere, environ=usual | said, cwd=Path(os.devnull)).embedder_folder
+    return said | {f"{_KEPT}FOLDER": str(folder)}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -55,7 +55,7 @@ def _in_rounds(make: Callable[[int], list[str]], *, quick: bool) -> list[list[st
 
 
 def latencies(
-    size: int, scope: str, rounds: list[list[str]], ask: Callable[[str], object], *, judged: bool = False
+    size: int, scope: str, rounds: list[list[str]], ask: Callable[[str], object], *, target: Target | None = None
 ) -> list[Figure]:
     """The figures of searching: what half and what nearly all questions take at most, round by round."""
     walls, cpus = [], []
@@ -71,7 +71,7 @@ def latencies(
     half = [figures.percentile(round_, 50) for round_ in walls]
     nearly_all = [figures.percentile(round_, 95) for round_ in walls]
     return [
-        figures.measured(f"{name}: p50", "ms", half, _target(size) if judged else None),
+        figures.measured(f"{name}: p50", "ms", half, target),
         figures.measured(f"{name}: p95", "ms", nearly_all),
         figures.measured(f"{name}: CPU, mean", "ms", cpus),
     ]
@@ -92,10 +92,10 @@ def _figures(app: App, loop: asyncio.Runner, task: Task) -> list[Figure]:
     for scope in SCOPES:
         ask = _search(app, loop, everywhere=scope == "all projects")
         ask(rounds[0][0])
-        found += latencies(task.size, scope, rounds, ask, judged=True)
+        found += latencies(task.size, scope, rounds, ask, target=_target(task.size))
     frequent = _in_rounds(corpus.frequent_queries, quick=task.quick)
     everywhere = _search(app, loop, everywhere=True)
-    found += latencies(task.size, "all projects, frequent words", frequent, everywhere, judged=True)
+    found += latencies(task.size, "all projects, frequent words", frequent, everywhere, target=_target(task.size))
     found.append(memory_figure(task.size))
     name = f"recall from {task.size:,} facts"
     found.append(_recall(app, loop, f"{name}, by a query", rounds[0][:_RECALLS]))

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from cortex import limits, settings
 from cortex.app import App, open_app
+from cortex.bench import probing
 from cortex.bench.corpus import Text
 from cortex.ops.facts import NewFact, StoreFacts
+from cortex.settings import Settings
 
 T = TypeVar("T")
 
@@ -22,17 +24,29 @@ def facts_file(folder: Path, count: int) -> Path:
 
 @contextmanager
 def opened(path: Path, **flags: object) -> Iterator[App]:
-    """Cortex on `path`; settings of the user, of a repository and of the environment stay out of it."""
-    chosen = settings.load(
-        flags={"db": path, "project": "project-0", "agent": "benchmark", "home": path.parent / "home", **flags},
-        environ={"HOME": str(path.parent), "USERPROFILE": str(path.parent)},
-        cwd=path.parent,
-    )
-    app = open_app(chosen, face="cli", cwd=path.parent)
+    """Cortex on `path`, without an embedder; settings of the user, of a repository and of the environment stay out."""
+    app = open_app(chosen(path, {"embedder_kind": "none", **flags}), face="cli", cwd=path.parent)
     try:
         yield app
     finally:
         app.close()
+
+
+@contextmanager
+def meant(path: Path, embedder: Any = None) -> Iterator[App]:
+    """Cortex on `path` with the embedder that the environment chooses, or the one given."""
+    app = open_app(chosen(path, {}), face="cli", cwd=path.parent, embedder=embedder)
+    try:
+        yield app
+    finally:
+        app.close()
+
+
+def chosen(path: Path, flags: dict[str, object]) -> Settings:
+    """The settings for a throwaway file: only what the environment says of the embedder is taken from outside."""
+    own: dict[str, object] = {"db": path, "project": "project-0", "agent": "benchmark", "home": path.parent / "home"}
+    outside = {"HOME": str(path.parent), "USERPROFILE": str(path.parent)}
+    return settings.load(flags=own | flags, environ=outside | probing.embedder(), cwd=path.parent)
 
 
 def run(path: Path, work: Callable[[App], Coroutine[Any, Any, T]], **flags: object) -> T:

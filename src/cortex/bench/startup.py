@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 from cortex.bench import clock, figures, stage
 from cortex.bench.clock import Lap
-from cortex.bench.figures import Figure
+from cortex.bench.figures import Figure, Target
 from cortex.bench.task import Task
 from cortex.errors import Unavailable
 
@@ -44,14 +45,9 @@ def version(task: Task) -> list[Figure]:
 def mcp(task: Task) -> list[Figure]:
     """The MCP server over stdio, as an editor starts it, on a file of `task.size` facts."""
     spawns = 2 if task.quick else 5
-    sessions = [asyncio.run(_session(task)) for _ in range(spawns)]
+    sessions = [asyncio.run(_session(task, embedding=False)) for _ in range(spawns)]
     name = f"MCP server on {task.size:,} facts, after {len(_CALLS)} calls: memory"
-    weights = [weight for _, _, weight in sessions if weight is not None]
-    weight = (
-        figures.measured(name, "MiB", weights, figures.below(90))
-        if weights
-        else figures.not_measured(name, "MiB", "this system does not tell", figures.below(90))
-    )
+    weight = _weight(name, [weight for _, _, weight in sessions], figures.below(90))
     return [
         figures.measured("MCP server: initialize answered after", "ms", [s[0] for s in sessions], figures.below(300)),
         figures.measured("MCP server: tools/list answered after", "ms", [s[1] for s in sessions], figures.below(1_000)),
@@ -59,12 +55,27 @@ def mcp(task: Task) -> list[Figure]:
     ]
 
 
-async def _session(task: Task) -> tuple[float, float, float | None]:
+def memory_figure(task: Task, name: str, target: Target | None, *, embedding: bool) -> Figure:
+    """What the MCP server weighs after the calls, with the embedder that the environment chooses or without."""
+    spawns = 2 if task.quick else 3
+    weights = [asyncio.run(_session(task, embedding=embedding))[2] for _ in range(spawns)]
+    return _weight(name, weights, target)
+
+
+def _weight(name: str, found: list[float | None], target: Target | None) -> Figure:
+    weights = [weight for weight in found if weight is not None]
+    if not weights:
+        return figures.not_measured(name, "MiB", "this system does not tell", target)
+    return figures.measured(name, "MiB", weights, target)
+
+
+async def _session(task: Task, *, embedding: bool) -> tuple[float, float, float | None]:
     """One spawn: ms to the first answer, ms to the list of tools, MiB after some calls."""
     started = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "cortex", "mcp", "start", "--project", "project-0", "--db",
         str(stage.facts_file(task.path, task.size)), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=_LINE_BYTES_MAX,
+        env=dict(os.environ) | ({} if embedding else {"CORTEX_EMBEDDER_KIND": "none"}),
     )  # fmt: skip
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):

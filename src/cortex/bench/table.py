@@ -1,19 +1,33 @@
 """A benchmark as lines for people."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from cortex.bench.figures import Benchmark, Figure, Machine, Peer
+from cortex.bench.retrieval import MODES, Measured, Retrieval, RetrievalSets
+from cortex.bench.scores import MEASURES, NAMES, Measures, Scores, Spread
+from cortex.cli import terminal
 
 _GAP = "  "
 _HEAD = ("", "median", "low to high", "n", "target", "")
 
 
-def lines(result: Benchmark) -> Iterator[str]:
+def lines(result: Benchmark | Retrieval | RetrievalSets) -> Iterator[str]:
     """Everything that the result holds."""
     yield f"Suite {result.suite}, {result.started_at[:10]}, {result.seconds:g} s"
     yield _machine(result.machine)
+    match result:
+        case Benchmark():
+            yield from _figures(result)
+        case Retrieval():
+            yield from _scored(result)
+        case RetrievalSets():
+            for one in result.sets:
+                yield from _scored(one)
+
+
+def _figures(result: Benchmark) -> Iterator[str]:
     yield ""
-    yield from _table([_row(figure) for figure in result.figures])
+    yield from _table([_HEAD, *(_row(figure) for figure in result.figures)])
     yield from _notes(result.figures)
     for peer in result.peers:
         yield ""
@@ -33,9 +47,38 @@ def _peer(peer: Peer) -> Iterator[str]:
         yield f"{peer.name}: {peer.note}"
         return
     yield f"{peer.name} {peer.version}, and how many times the figure of Cortex that is"
-    ratios = {ratio.name: f"{_number(ratio.value)} times" for ratio in peer.ratios}
-    yield from _table([(*_row(figure)[:4], ratios.get(figure.name, ""), figure.verdict) for figure in peer.figures], "")
+    ratios = {ratio.name: (f"{_number(ratio.value)} times", _judged(ratio)) for ratio in peer.ratios}
+    rows = [(*_row(figure)[:4], *ratios.get(figure.name, ("", figure.verdict))) for figure in peer.figures]
+    yield from _table([(*_HEAD[:4], "", _HEAD[5]), *rows])
     yield from _notes(peer.figures)
+
+
+def _judged(ratio: Figure) -> str:
+    """What a ratio was to be and whether it is; empty where nothing was said of it."""
+    if ratio.target is None:
+        return ""
+    return f"{ratio.target.bound} {_number(ratio.target.value)}: {ratio.verdict}"
+
+
+def _scored(found: Measured) -> Iterator[str]:
+    yield ""
+    size = f"{found.questions:,} questions about {found.facts:,} facts"
+    yield f"{terminal.printable(found.data)} ({found.format}): {size}"
+    if found.left_out:
+        yield f"left out: {', '.join(f'{count} {what}' for what, count in found.left_out.items())}"
+    scores = {mode: getattr(found, mode) for mode in MODES}
+    gains = {"hybrid - text": found.hybrid_minus_text, "hybrid - semantic": found.hybrid_minus_semantic}
+    rows = [_scores(name, one) for name, one in (scores | gains).items() if one is not None]
+    yield from _table([("", *NAMES, "p50", "p95"), *rows], right={6, 7})
+    yield from found.notes
+
+
+def _scores(name: str, found: Measures) -> tuple[str, ...]:
+    spreads: list[Spread] = [getattr(found, measure) for measure in MEASURES]
+    shown = (f"{one.mean:.3f} ({one.low:.3f} to {one.high:.3f})" for one in spreads)
+    if not isinstance(found, Scores):
+        return (name, *shown, "", "")
+    return (name, *shown, f"{_number(found.latency_ms.p50)} ms", f"{_number(found.latency_ms.p95)} ms")
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
@@ -63,10 +106,9 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:g}"
 
 
-def _table(rows: list[tuple[str, ...]], target: str = _HEAD[4]) -> Iterator[str]:
-    whole = [(*_HEAD[:4], target, _HEAD[5]), *rows]
-    widths = [max(len(row[column]) for row in whole) for column in range(len(_HEAD))]
-    for row in whole:
-        cells = [cell.rjust(width) if column in {1, 3} else cell.ljust(width)
+def _table(rows: list[tuple[str, ...]], right: Collection[int] = frozenset({1, 3})) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.rjust(width) if column in right else cell.ljust(width)
                  for column, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
         yield _GAP.join(cells).rstrip()

@@ -4,17 +4,23 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from cortex import limits
 from cortex.bench.figures import Figure
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """One probe. `size` is how many facts or entries, `peer` another product's name; either is empty where unused."""
+    """One probe, and how long it may take.
+
+    `size` is how many facts or entries, `peer` another product's name, `mode` how to search; empty where unused.
+    """
 
     probe: str
     folder: str
     quick: bool
     size: int = 0
     peer: str = ""
+    mode: str = ""
+    seconds: int = limits.BENCH_PROBE_SECONDS
 
     @property
     def path(self) -> Path:
