@@ -6,7 +6,9 @@ from typing import Any
 
 from cortex.embed.stub import WordEmbedder
 from cortex.index.vectors import quantised
+from cortex.ops.doctor import Diagnose
 from cortex.ops.embed import Embedded, EmbedFacts
+from cortex.ops.facts import ForgetFact
 from cortex.ops.search import SearchFacts, SearchResult
 from opened import Memory
 
@@ -60,6 +62,22 @@ def embed(memory: Memory, **request: Any) -> Embedded:
 def meant(memory: Memory, query: str, **request: Any) -> SearchResult:
     """Search by meaning alone."""
     return memory.call(SearchFacts(query=query, mode="semantic", **request))
+
+
+def forget(memory: Memory, fact_id: str) -> None:
+    """Forget a fact until nothing of it is in the files.
+
+    SQLite leaves copies of rows behind that it moves from page to page. Such a trace of a vector is seldom; it is found
+    and told, and the doctor ends it.
+    """
+    receipt = memory.call(ForgetFact(id=fact_id))
+    if receipt.residue:
+        assert "erased" == receipt.state
+        assert [] == [
+            check.found for check in memory.call(Diagnose()).checks if check.name == "forgetting" and not check.ok
+        ]
+    else:
+        assert "scrubbed" == receipt.state
 
 
 def contents(result: SearchResult) -> list[str]:

@@ -15,6 +15,7 @@ from tests.mcp import client as mcp
 
 import cortex
 from cortex.ops.catalog import BY_REQUEST, OPERATIONS
+from cortex.ops.doctor import Diagnose
 from cortex.ops.embed import EmbedFacts
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFact, StoreFacts
 from cortex.ops.graph import FindPath, ListEntities, RelateEntities, ShowGraph
@@ -28,7 +29,7 @@ from cortex.ops.ledger import (
     VerifyLedger,
 )
 from cortex.ops.model import PullModel, ReadModelStatus
-from cortex.ops.node import Backup, Diagnose, InitNode, ReadStatus, Reindex
+from cortex.ops.node import Backup, InitNode, ReadStatus, Reindex
 from cortex.ops.projects import ListProjects, RenameProject
 from cortex.ops.registry import Request, encode_custom
 from cortex.ops.search import Recall, SearchFacts

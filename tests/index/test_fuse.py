@@ -26,7 +26,7 @@ def test_a_score_is_the_sum_over_the_lists_of_one_by_five_plus_rank_where_first_
 
 
 def test_scores_are_stretched_over_their_list_and_added_by_the_weights_of_the_lists() -> None:
-    words = [(row_id, float(20 - row_id)) for row_id in range(1, 12)]  # from 19 to 9
+    words = [(row_id, float(11 - row_id)) for row_id in range(1, 12)]  # from 10 to 0
     meaning = [(row_id, row_id / 20) for row_id in range(11, 0, -1)]  # from .55 to .05
 
     scores = {one.id: one.score for one in fuse({"text": words, "vector": meaning})}
@@ -35,10 +35,10 @@ def test_scores_are_stretched_over_their_list_and_added_by_the_weights_of_the_li
     assert 0.35 * 0.9 + 0.65 * 0.1 == pytest.approx(scores[2])
 
 
-def test_the_last_of_a_short_list_is_worth_something() -> None:
+def test_the_last_of_a_short_list_of_vectors_is_worth_something() -> None:
     first, second = fuse({"text": [(1, 9.0), (2, 1.0)], "vector": [(1, 0.9), (2, 0.8)]})
 
-    assert (1.0, 0.8) == (first.score, second.score)
+    assert (1.0, pytest.approx(0.65 * 0.8 + 0.35 * 1 / 9)) == (first.score, second.score)
 
 
 def test_what_only_one_of_two_lists_found_first_counts_by_the_weight_of_that_list() -> None:

@@ -75,7 +75,7 @@ def are_whole(memory: Memory) -> bool:
     held = rows(memory, "SELECT first_id, last_id, packed, digest FROM vector_segment ORDER BY first_id")
     records = [vectors.np.frombuffer(packed, dtype=vectors._record(64))["id"].tolist() for _, _, packed, _ in held]
     there = [row_id for (row_id,) in rows(memory, "SELECT id FROM vector ORDER BY id")]
-    packed = sum(records, [])
+    packed = [row_id for record in records for row_id in record]
     return (
         packed == there[: len(packed)]
         and len(there) - len(packed) < SIZE

@@ -13,7 +13,7 @@ from cortex.embed.stub import WordEmbedder
 from cortex.index.vector_rows import words
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFacts
 from cortex.ops.search import SearchFacts
-from embedders import Blocked, Opening, contents, embed, meant
+from embedders import Blocked, Opening, contents, embed, forget, meant
 from opened import Clock, Memory
 
 SECRET = "zqxsecretzqx"
@@ -123,9 +123,8 @@ def test_a_forgotten_turn_leaves_no_text_code_or_sign_bit_in_the_files_or_in_mem
     assert set(TABLES) == set(tables_with(memory, revisions)) | {"pending", "relation"}
     assert all(bits in in_memory(memory) for bits in traces.bits)
 
-    receipt = memory.call(ForgetFact(id=gone))
+    forget(memory, gone)
 
-    assert ("scrubbed", 0) == (receipt.state, receipt.residue)
     assert [] == traces.left(memory.path)
     assert [] == tables_with(memory, revisions)
     assert [] == rows(memory, "SELECT 1 FROM entity WHERE name LIKE ?", f"%{SECRET}%")
@@ -149,7 +148,7 @@ def test_every_revision_of_a_forgotten_fact_is_gone_from_vectors_and_segments(me
     traces = Traces(memory, [SECRET], revisions)
     assert len(traces.codes) >= 12
 
-    assert "scrubbed" == memory.call(ForgetFact(id=gone)).state
+    forget(memory, gone)
 
     assert ([], []) == (traces.left(memory.path), tables_with(memory, revisions))
     assert [] == [bits for bits in traces.bits if bits in in_memory(memory)]
@@ -163,7 +162,7 @@ def test_a_retracted_fact_can_be_forgotten_without_a_trace(memory: Memory) -> No
     memory.call(RetractFact(id=gone))
     embed(memory)
 
-    assert "scrubbed" == memory.call(ForgetFact(id=gone)).state
+    forget(memory, gone)
 
     assert ([], []) == (traces.left(memory.path), tables_with(memory, revisions))
     assert [] == [bits for bits in traces.bits if bits in in_memory(memory)]
@@ -177,7 +176,7 @@ def test_all_passages_of_a_long_forgotten_text_are_gone(memory: Memory) -> None:
     traces = Traces(memory, [SECRET], revisions := revisions_of(memory, gone))
     assert len(traces.codes) >= 40
 
-    assert "scrubbed" == memory.call(ForgetFact(id=gone)).state
+    forget(memory, gone)
 
     assert ([], []) == (traces.left(memory.path), tables_with(memory, revisions))
     assert [] == [bits for bits in traces.bits if bits in in_memory(memory)]
@@ -245,9 +244,8 @@ def test_whatever_is_forgotten_of_whatever_was_stored_leaves_no_trace(
         revisions = {number: revisions_of(memory, ids[number]) for number in chosen}
 
         for number in chosen:
-            receipt = memory.call(ForgetFact(id=ids[number]))
+            forget(memory, ids[number])
 
-            assert ("scrubbed", 0) == (receipt.state, receipt.residue)
             assert [] == traces[number].left(memory.path)
             assert [] == [bits for bits in traces[number].bits if bits in in_memory(memory)]
             assert [] == tables_with(memory, revisions[number])

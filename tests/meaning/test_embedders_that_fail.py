@@ -58,7 +58,7 @@ FAULTS: dict[str, Callable[[Any], Any]] = {
     "no dimension": lambda right: right[:, 0],
     "NaN": with_nan,
     "infinity": with_infinity,
-    "zeros": lambda right: np.zeros_like(right),
+    "zeros": np.zeros_like,
     "too many": lambda right: np.vstack([right, right[:1]]),
     "too few": lambda right: right[1:],
     "nothing": lambda right: None,
@@ -227,6 +227,23 @@ def test_a_search_says_how_many_facts_it_could_not_compare_yet(opening: Opening)
     assert (2, ["a red boat", "a blue boat"]) == (result.pending, sorted(contents(result), reverse=True))
     until(lambda: embedded(memory))
     assert 0 == memory.call(SearchFacts(query="boats")).pending
+
+
+def test_a_fact_that_has_no_vector_yet_is_found_by_its_words_among_many_that_have_one(opening: Opening) -> None:
+    embedder = Blocked()
+    memory = opening(embedder=embedder)
+    memory.call(StoreFacts(facts=[NewFact(content=f"a boat numbered {n} was seen") for n in range(60)]))
+    embed(memory)
+    memory.call(SearchFacts(query="zeppelin"))
+    embedder.block()
+    memory.store("a zeppelin was seen")
+    assert embedder.entered.wait(WAIT_SECONDS)
+
+    result = memory.call(SearchFacts(query="zeppelin"))  # the query is remembered
+    embedder.release()
+
+    assert (1, "hybrid") == (result.pending, result.mode)
+    assert "a zeppelin was seen" in contents(result)
 
 
 def test_what_a_process_leaves_pending_is_done_by_the_next_that_searches(opening: Opening) -> None:

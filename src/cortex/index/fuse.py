@@ -22,7 +22,10 @@ ListName: TypeAlias = Literal["text", "text-window", "vector", "vector-window"]
 Fusion: TypeAlias = Literal["scores", "rrf"]
 Ranked: TypeAlias = Sequence[tuple[int, float]]
 
+# A list of vectors with less results than this gives its last result something too.
 SHORT = 10
+# Words that stand in every other fact have scores about 0: stretched to 1 they would count as much as a rare name.
+BM25_MIN = 0.01
 WEIGHTS: Mapping[ListName, float] = {"text": 0.35, "text-window": 0.35, "vector": 0.65, "vector-window": 0.65}
 
 
@@ -74,13 +77,19 @@ def _reciprocal(rank: int, _: float) -> float:
 def _stretched(name: ListName, ranked: Ranked) -> Callable[[int, float], float]:
     """What a score of this list is worth: its weight for the best, nothing for the last that counts.
 
-    In a list of less than SHORT results the last is worth something too: there it need not be a bad one.
+    A list of words that is not full has all facts with these words: nothing is what a fact without them gets. In a list
+    of a few vectors stands all there is, and its last need not be a bad one.
     """
     counted = ranked[: limits.LIST_DEPTH]
     if not counted:
         return lambda _, __: 0.0
-    most, least = counted[0][1], counted[-1][1]
-    weight, floor = WEIGHTS[name], max(0.0, 1 - len(counted) / SHORT)
-    if most <= least:
+    weight, most, least, floor = WEIGHTS[name], counted[0][1], counted[-1][1], 0.0
+    if name in {"text", "text-window"}:
+        least = 0.0 if len(counted) < limits.LIST_DEPTH else least
+        reach = max(most - least, BM25_MIN)
+    else:
+        floor = max(0.0, 1 - len(counted) / SHORT)
+        reach = most - least
+    if reach <= 0:
         return lambda _, score: weight if score >= most else 0.0
-    return lambda _, score: weight * (floor + (1 - floor) * (score - least) / (most - least)) if score >= least else 0.0
+    return lambda _, score: weight * (floor + (1 - floor) * (score - least) / reach) if score >= least else 0.0

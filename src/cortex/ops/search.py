@@ -107,8 +107,9 @@ async def find(ctx: Context, request: SearchFacts) -> SearchResult:
     result, since, until = await ctx.database.read(read)
     if result.pending:
         ctx.meaning.committed()  # another process may have left it
-    # What went wrong this time may go well the next time.
-    lasting = not result.pending and (lacking is not None or not result.notes)
+    # What went wrong this time may go well the next time, and what is recent now is less so then.
+    steady = not result.pending and "recency" not in request.boost
+    lasting = steady and (lacking is not None or not result.notes)
     if lasting and _chars(result) <= limits.ANSWER_CHARS_MAX:
         ctx.answers.put(key, version, since=since, until=until, given=structs.replace(result, notes=[]))
     return result
