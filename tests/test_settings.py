@@ -75,6 +75,7 @@ def test_without_files_variables_and_flags_all_is_default(person: Path, repo: Pa
         embedder_key=None,
         embedder_timeout_ms=limits.ENDPOINT_TIMEOUT_MS,
         vectors_sidecar_from=limits.SIDECAR_FROM,
+        search_fusion="scores",
     )
     assert expected == loaded.settings
     assert {setting.name: "default" for setting in SETTINGS} == loaded.origins
@@ -148,6 +149,8 @@ def test_every_setting_can_be_given_in_the_config_file_by_its_key(person: Path, 
         timeout_ms = 888
         [vectors]
         sidecar_from = 999
+        [search]
+        fusion = "rrf"
         """,
     )
 
@@ -156,7 +159,7 @@ def test_every_setting_can_be_given_in_the_config_file_by_its_key(person: Path, 
     home = person / ".cortex"
     paths_and_names = (home, home / "a.db", "owner/repo", "ana@desk", Path("/keys/node"))
     embedder = ("http", home / "models", "http://127.0.0.1:80/v1", "a model", "sk-1", 888)
-    expected = (*paths_and_names, 1, 2, 0, 4, 5, 66, ("trust", "memory"), "dotted", 777, *embedder, 999)
+    expected = (*paths_and_names, 1, 2, 0, 4, 5, 66, ("trust", "memory"), "dotted", 777, *embedder, 999, "rrf")
     assert expected == msgspec.structs.astuple(loaded.settings)
     assert {"home"} == {name for name, origin in loaded.origins.items() if origin == "default"}
 
@@ -172,6 +175,7 @@ def test_every_setting_can_be_given_by_its_variable(person: Path, repo: Path) ->
         "mcp_tool_names": "dotted",
         "embedder_kind": "none",
         "embedder_url": "https://host/v1",
+        "search_fusion": "rrf",
     }
     large = ("tokens", "timeout")
     variables = {

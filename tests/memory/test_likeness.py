@@ -17,6 +17,7 @@ from cortex.mcp import text
 from cortex.memory import likeness
 from cortex.memory.model import StoredFact
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFacts
+from cortex.ops.graph import ListEntities
 from cortex.ops.views import FactView, ShowFact
 from opened import Clock, Memory
 
@@ -227,6 +228,7 @@ def test_facts_of_one_request_are_told_of_each_other_and_a_bulk_load_is_not(memo
 
     assert [[both[1].id], [both[0].id]] == [fact.similar_to for fact in both]
     assert all([] == fact.similar_to for fact in many)
+    memory.call(ListEntities())  # waits for what follows the commit
     assert similar(memory, many[0].id)
 
 

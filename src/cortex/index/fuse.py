@@ -12,6 +12,7 @@ find fewer of the relevant results among the first five than vectors alone do; t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from cortex import limits
@@ -47,8 +48,15 @@ class Fused:
     places: tuple[Place, ...]
 
 
-def fuse(lists: Mapping[ListName, Ranked], how: Fusion = "scores") -> list[Fused]:
+def fuse(
+    lists: Mapping[ListName, Ranked],
+    how: Fusion = "scores",
+    unjudged: Mapping[int, frozenset[ListName]] = MappingProxyType({}),
+) -> list[Fused]:
     """The results of all lists, best first; equal scores in the order of their ids.
+
+    `unjudged` has, for results that some lists could not judge (they are not embedded yet), the names of those lists:
+    such a result is measured by the others alone.
 
     A list is (id, score) pairs, best first, each id once. One list alone keeps its own scores. Empty lists count as
     lists: a result that only one of two could find is half as sure.
@@ -57,14 +65,23 @@ def fuse(lists: Mapping[ListName, Ranked], how: Fusion = "scores") -> list[Fused
         ((name, ranked),) = lists.items()
         return [Fused(id_, score, (Place(name, rank, score),)) for rank, (id_, score) in enumerate(ranked, 1)]
     worth = {name: _stretched(name, ranked) if how == "scores" else _reciprocal for name, ranked in lists.items()}
-    best = sum(WEIGHTS[name] if how == "scores" else _reciprocal(1, 0.0) for name in lists)
+    best = {name: WEIGHTS[name] if how == "scores" else _reciprocal(1, 0.0) for name in lists}
+    whole = sum(best.values())
     places: dict[int, list[Place]] = {}
     for name, ranked in lists.items():
         for rank, (id_, score) in enumerate(ranked, 1):
             places.setdefault(id_, []).append(Place(name, rank, score))
     # Rounded, so that the order in which numbers were added makes no difference.
     fused = [
-        Fused(id_, round(sum(worth[one.list](one.rank, one.score) for one in found) / best, 9), tuple(found))
+        Fused(
+            id_,
+            round(
+                sum(worth[one.list](one.rank, one.score) for one in found)
+                / (whole - sum(best[name] for name in unjudged.get(id_, ()))),
+                9,
+            ),
+            tuple(found),
+        )
         for id_, found in places.items()
     ]
     return sorted(fused, key=lambda one: (-one.score, one.id))

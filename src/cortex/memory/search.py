@@ -125,7 +125,30 @@ def _ranked(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View) -> _Fou
             lists["vector-window"] = _scores(wanted.near(tx, WINDOW, depth, narrow))
     if windows:
         _stand_in(tx, lists, depth)
-    return _Found(_chosen(tx, wanted, fuse(lists, wanted.fusion)), parsed, parts)
+    return _Found(_chosen(tx, wanted, fuse(lists, wanted.fusion, _unjudged(tx, lists))), parsed, parts)
+
+
+def _unjudged(tx: Tx, lists: dict[ListName, Ranked]) -> dict[int, frozenset[ListName]]:
+    """Those of the results that the lists of vectors cannot have, since they are not embedded yet."""
+    if "vector" not in lists or "text" not in lists:
+        return {}
+    found = {row_id for ranked in lists.values() for row_id, _ in ranked}
+    rows: list[Any] = tx.execute(
+        "SELECT p.revision_id, p.task FROM json_each(?) AS j CROSS JOIN pending AS p ON p.revision_id = j.value"
+        " AND p.task IN (?, ?)",
+        (json.dumps(list(found)), PASSAGE, WINDOW),
+    ).fetchall()
+    placed = {name: {row_id for row_id, _ in lists.get(name, ())} for name in _BY_MEANING}
+    unjudged: dict[int, frozenset[ListName]] = {}
+    for row_id, task in rows:
+        # Without a window of its own, a fact stands in the list of windows by its passages.
+        names = {name for name in _BY_MEANING if name in lists and (task == PASSAGE or name == "vector-window")}
+        missing = {name for name in names if row_id not in placed[name]}
+        unjudged[row_id] = unjudged.get(row_id, frozenset()) | missing
+    return unjudged
+
+
+_BY_MEANING: tuple[ListName, ...] = ("vector", "vector-window")
 
 
 def _scores(near: list[Near]) -> Ranked:
