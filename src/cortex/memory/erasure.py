@@ -7,12 +7,14 @@ from typing import Literal
 
 from cortex.db.connect import Tx, value
 from cortex.files import found
+from cortex.index.vector_rows import WINDOW
 
 _CHUNK_BYTES = 1 << 20
 _PIECE_BYTES = 48
 _PIECE_BYTES_MIN = 8
 _PIECES_MAX = 6
 _REVISIONS_MAX = 8
+_VECTORS_MAX = 64
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,13 @@ def samples(tx: Tx, fact_id: str) -> tuple[Sample, ...]:
 
 
 def _codes(tx: Tx, fact_id: str) -> list[bytes]:
-    """The vectors of a fact's last passages."""
+    """The vectors of a fact's last passages, and of the windows that it stands in."""
     rows = tx.execute(
-        "SELECT v.codes FROM vector AS v JOIN revision AS r ON r.id = v.revision_id WHERE r.fact_id = ?"
-        " ORDER BY v.id DESC LIMIT ?",
-        (fact_id, _PIECES_MAX),
+        "SELECT codes FROM (SELECT v.id, v.codes FROM vector AS v JOIN revision AS r ON r.id = v.revision_id"
+        " WHERE r.fact_id = ?1 UNION SELECT v.id, v.codes FROM revision AS r JOIN turn_window AS own ON own.id = r.id"
+        " JOIN vector AS v ON v.revision_id IN (own.before_id, own.after_id) AND v.kind = ?2 WHERE r.fact_id = ?1)"
+        " ORDER BY id DESC LIMIT ?3",
+        (fact_id, WINDOW, _VECTORS_MAX),
     )
     return [codes for (codes,) in rows]
 

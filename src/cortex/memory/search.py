@@ -73,11 +73,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class _Found:
-    """The fused results, the query as it was understood, and the part that is nearest, by revision."""
+    """The fused results, the query as it was understood; by revision the nearest part, and snippets that are known."""
 
     fused: list[Fused]
     parsed: text.Query | None
     parts: dict[int, Near]
+    marked: dict[int, str | None]
 
 
 def find(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View) -> tuple[list[Hit], text.Query | None]:
@@ -85,7 +86,7 @@ def find(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View) -> tuple[l
 
     Equal scores are ordered by row, oldest first, so that the same file gives the same order.
     """
-    found = _ranked(tx, wanted, filters, view)
+    found = _ranked(tx, wanted, filters, view, _SNIPPET)
     facts = _facts(tx, found.fused, lookup.COLUMNS)
     snippets = _snippets(tx, found, facts)
     return [
@@ -101,11 +102,11 @@ def beginnings(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View, *, c
     return [facts[one.id] for one in found.fused]
 
 
-def _ranked(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View) -> _Found:
+def _ranked(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View, snippet: str = "NULL") -> _Found:
     numbers = projects.numbers(tx, filters.projects)
     parsed = text.parse(wanted.query, numbers) if wanted.mode != "semantic" else None
     if numbers == ():
-        return _Found([], parsed, {})
+        return _Found([], parsed, {}, {})
     narrow = _narrow(filters, view, numbers)
     lists: dict[ListName, Ranked] = {}
     parts: dict[int, Near] = {}
@@ -113,10 +114,14 @@ def _ranked(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View) -> _Fou
     # One list alone needs no more than was asked for.
     alone = wanted.mode == "text" and not windows and not wanted.boosts
     depth = wanted.top_k if alone else max(limits.LIST_DEPTH, 2 * wanted.top_k)
-    if wanted.mode != "semantic":
-        lists["text"] = _by_text(tx, parsed, text.FACTS, narrow, depth)
+    marked: dict[int, str | None] = {}
+    if alone:
+        # Everything that is found is shown, so its snippet is made where it is found.
+        lists["text"], marked = _by_text(tx, parsed, text.FACTS, narrow, depth, snippet)
+    elif wanted.mode != "semantic":
+        lists["text"], _ = _by_text(tx, parsed, text.FACTS, narrow, depth)
         if windows:
-            lists["text-window"] = _by_text(tx, parsed, text.WINDOWS, narrow, depth)
+            lists["text-window"], _ = _by_text(tx, parsed, text.WINDOWS, narrow, depth)
     if wanted.near is not None:
         near = wanted.near(tx, PASSAGE, depth, narrow)
         parts = {one.revision_id: one for one in near}
@@ -125,7 +130,8 @@ def _ranked(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View) -> _Fou
             lists["vector-window"] = _scores(wanted.near(tx, WINDOW, depth, narrow))
     if windows:
         _stand_in(tx, lists, depth)
-    return _Found(_chosen(tx, wanted, fuse(lists, wanted.fusion, _unjudged(tx, lists))), parsed, parts)
+    fused = fuse(lists, wanted.fusion, _unjudged(tx, lists))
+    return _Found(_chosen(tx, wanted, fused), parsed, parts, marked)
 
 
 def _unjudged(tx: Tx, lists: dict[ListName, Ranked]) -> dict[int, frozenset[ListName]]:
@@ -207,20 +213,22 @@ def _narrow(filters: lookup.Filters, view: View, numbers: tuple[int, ...] | None
     )
 
 
-def _by_text(tx: Tx, parsed: text.Query | None, index: text.Index, narrow: Narrow, depth: int) -> Ranked:
-    """Row numbers and scores of the best `depth`, best first."""
+def _by_text(
+    tx: Tx, parsed: text.Query | None, index: text.Index, narrow: Narrow, depth: int, snippet: str = "NULL"
+) -> tuple[Ranked, dict[int, str | None]]:
+    """Row numbers and scores of the best `depth`, best first; and what `snippet` gives for each."""
     if parsed is None:
-        return []
+        return [], {}
     # CROSS JOIN keeps the index as the outer loop: rows come best first, and reading stops at the last that passes.
     rows: list[Any] = tx.execute(
-        f"SELECT r.id, f.rank FROM {index.table} AS f CROSS JOIN revision AS r ON r.id = f.rowid"
+        f"SELECT r.id, f.rank, {snippet} FROM {index.table} AS f CROSS JOIN revision AS r ON r.id = f.rowid"
         " JOIN project AS p ON p.id = r.project_id"
         f" WHERE f.{index.table} MATCH :match AND f.rank MATCH 'bm25({index.weights})' AND {narrow.sql}"
         " ORDER BY f.rank LIMIT :limit",
         {**narrow.bindings, "match": parsed.expression(index), "limit": depth},
     ).fetchall()
     rows.sort(key=lambda row: (row[1], row[0]))
-    return [(row_id, -rank) for row_id, rank in rows]
+    return [(row_id, -rank) for row_id, rank, _ in rows], {row_id: marked for row_id, _, marked in rows}
 
 
 def _facts(tx: Tx, fused: Sequence[Fused], columns: str) -> dict[int, Fact]:
@@ -242,15 +250,25 @@ def _snippets(tx: Tx, found: _Found, facts: dict[int, Fact]) -> dict[int, Snippe
     if found.parsed is None:
         return {}
     worded = [one.id for one in found.fused if any(place.list == "text" for place in one.places)]
-    # FTS5 takes time by the square of the matches in a fact to choose a snippet, so it chooses from short texts only.
     long = [row_id for row_id in worded if len(facts[row_id].content) > limits.SNIPPET_TEXT_CHARS_MAX]
     snippets = {row_id: _part(facts[row_id].content, found.parsed.terms) for row_id in long}
-    rows = tx.execute(
-        f"SELECT rowid, snippet(revision_fts, 0, '{_OPEN}', '{_CLOSE}', '…', {_SNIPPET_TOKENS}) FROM revision_fts"
-        " WHERE revision_fts MATCH ? AND rowid IN (SELECT value FROM json_each(?))",
-        (found.parsed.expression(text.FACTS), json.dumps([row_id for row_id in worded if row_id not in snippets])),
-    )
-    return snippets | {row_id: _unmark(marked, facts[row_id].content) for row_id, marked in rows}
+    marked = {row_id: text_ for row_id, text_ in found.marked.items() if text_ is not None}
+    unmarked = [row_id for row_id in worded if row_id not in snippets and row_id not in marked]
+    if unmarked:
+        rows: list[Any] = tx.execute(
+            f"SELECT f.rowid, {_SNIPPET} FROM revision_fts AS f CROSS JOIN revision AS r ON r.id = f.rowid"
+            " WHERE f.revision_fts MATCH ? AND f.rowid IN (SELECT value FROM json_each(?))",
+            (found.parsed.expression(text.FACTS), json.dumps(unmarked)),
+        ).fetchall()
+        marked |= dict(rows)
+    return snippets | {row_id: _unmark(marked[row_id], facts[row_id].content) for row_id in worded if row_id in marked}
+
+
+# FTS5 takes time by the square of the matches in a fact to choose a snippet, so it chooses from short texts only.
+_SNIPPET = (
+    f"CASE WHEN length(r.content) <= {limits.SNIPPET_TEXT_CHARS_MAX} THEN "
+    f"snippet(revision_fts, 0, '{_OPEN}', '{_CLOSE}', '…', {_SNIPPET_TOKENS}) END"
+)
 
 
 def _nearest_part(fact: Fact, near: Near | None) -> Snippet:

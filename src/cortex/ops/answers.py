@@ -15,36 +15,40 @@ from cortex.db.connect import Tx
 
 @dataclass(frozen=True)
 class _Answer:
-    version: int
     since: str
     until: str | None
     given: Any
 
 
 class Answers:
-    """The last ANSWERS_MAX answers of a process. Safe for several threads."""
+    """The last ANSWERS_MAX answers of a process, all of one version of the file. Safe for several threads."""
 
     def __init__(self) -> None:
+        self._version: int | None = None
         self._held: OrderedDict[bytes, _Answer] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: bytes, version: int | None, now: str) -> Any:
-        """The answer under `key`, where nothing has changed since; else None."""
+        """The answer under `key`, where nothing has changed since; else None. Answers of other versions are let go."""
         with self._lock:
+            if version != self._version:
+                self._held.clear()
+                self._version = version
             found = self._held.get(key)
-            if found is None or version != found.version:
-                return None
-            if not found.since <= now or (found.until is not None and found.until <= now):
+            if found is None or not found.since <= now or (found.until is not None and found.until <= now):
                 return None
             self._held.move_to_end(key)
             return found.given
 
     def put(self, key: bytes, version: int | None, *, since: str, until: str | None, given: Any) -> None:
-        """Keep an answer that was made at `since` and holds until `until`, if nothing is committed before."""
-        if version is None:
-            return
+        """Keep an answer that was made at `since` and holds until `until`, if nothing is committed before.
+
+        Not one whose version went by meanwhile: it may hold what was forgotten since.
+        """
         with self._lock:
-            self._held[key] = _Answer(version, since, until, given)
+            if version is None or version != self._version:
+                return
+            self._held[key] = _Answer(since, until, given)
             self._held.move_to_end(key)
             while len(self._held) > limits.ANSWERS_MAX:
                 self._held.popitem(last=False)
@@ -52,6 +56,7 @@ class Answers:
     def clear(self) -> None:
         """Keep nothing: an answer may hold what was forgotten."""
         with self._lock:
+            self._version = None
             self._held.clear()
 
 
