@@ -33,8 +33,7 @@ def ready(settings: Settings) -> str | None:
 def open_embedder(settings: Settings) -> "Embedder":
     """The chosen embedder, loaded. Raises Unavailable where there is none, NotFound or Corrupt for the local model."""
     if settings.embedder_kind == "local":
-        local = importlib.import_module("cortex.embed.local")
-        return cast("Embedder", local.LocalEmbedder(model.folder(settings)))
+        return _local(settings)
     if (why := ready(settings)) is not None:
         raise Unavailable(why, "see docs/model.md")
     endpoint = importlib.import_module("cortex.embed.endpoint")
@@ -45,6 +44,19 @@ def open_embedder(settings: Settings) -> "Embedder":
         timeout_ms=settings.embedder_timeout_ms,
     )
     return cast("Embedder", opened)
+
+
+def _local(settings: Settings) -> "Embedder":
+    try:
+        local = importlib.import_module("cortex.embed.local")
+        return cast("Embedder", local.LocalEmbedder(model.folder(settings)))
+    except CortexError:
+        raise
+    except Exception as error:  # what runs the model is not ours: whoever wanted a vector is told
+        raise Unavailable(
+            f"the local model cannot be loaded ({type(error).__name__}: {error})",
+            "reinstall onnxruntime and tokenizers, or set embedder.kind",
+        ) from error
 
 
 def tried(settings: Settings) -> str | None:

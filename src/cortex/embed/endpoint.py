@@ -1,6 +1,7 @@
 """An embedder behind HTTP, asked in the format of OpenAI's API, which most servers of models speak."""
 
 import http.client
+import ipaddress
 import re
 import threading
 import time
@@ -59,7 +60,7 @@ class EndpointEmbedder:
             if not _VISIBLE.fullmatch(key):  # what else a header may not hold would be shown in http.client's error
                 raise Invalid("the key holds characters that no key has", "give visible ASCII characters")
             self._headers["Authorization"] = f"Bearer {key}"
-        self._opener = _opener()
+        self._opener = _opener(url)
 
     def embed(self, texts: Sequence[str], /) -> Vectors:
         """One row for each text, all within the timeout."""
@@ -167,11 +168,14 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """HTTP and HTTPS with the system's certificates and proxies, and nothing else: no files, no FTP."""
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """HTTP and HTTPS with the system's certificates and proxies, and nothing else: no files, no FTP.
+
+    This machine is asked directly: a proxy has no business with what never leaves it.
+    """
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(),
+        urllib.request.ProxyHandler({} if _is_here(url) else None),
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
@@ -181,6 +185,14 @@ def _opener() -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler)
     return opener
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _host(url: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -11,16 +12,20 @@ from cortex.errors import Unavailable
 
 T = TypeVar("T")
 
+_LOOK_SECONDS = 0.002
 _slots = threading.BoundedSemaphore(limits.APART_MAX)
 
 
 async def apart(run: Callable[[], T], seconds: float | None = None) -> T:
-    """What `run` returns or raises. Raises Unavailable after `seconds`, or where too many run already.
+    """What `run` returns or raises. Raises Unavailable after `seconds`, or where so many run so long already.
 
     Not the event loop's own threads: a process waits for those when it ends.
     """
-    if not _slots.acquire(blocking=False):
-        raise Unavailable(f"{limits.APART_MAX} texts are being embedded already", "try again", retry_after_ms=100)
+    full = time.monotonic() + (limits.APART_WAIT_SECONDS if seconds is None else seconds)
+    while not _slots.acquire(blocking=False):
+        if time.monotonic() > full:
+            raise Unavailable(f"{limits.APART_MAX} texts are being embedded already", "try again", retry_after_ms=100)
+        await asyncio.sleep(_LOOK_SECONDS)
     future: Future[T] = Future()
 
     def work() -> None:

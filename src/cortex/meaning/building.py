@@ -25,7 +25,7 @@ class Building:
         self._database = database
         self._index = index
         self._least = least
-        self._worker = Worker(self._once, failed)
+        self._worker = Worker(self._once, failed, lambda: False)
         self._making = False
         self._rests_until = 0.0
 

@@ -4,10 +4,9 @@ A round reads what is pending, does the slow part outside any transaction, and w
 meanwhile is left out, and is pending again or gone: rounds of several processes may overlap.
 """
 
-import importlib
+import json
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cortex import limits
@@ -15,32 +14,16 @@ from cortex.db.connect import Tx, integer, value
 from cortex.db.database import Database
 from cortex.errors import Conflict
 from cortex.index import vector_rows
-from cortex.memory import derived, passages, windows
+from cortex.meaning.embedding import Part, Unit, Vectored
+from cortex.memory import derived, entities, passages, windows
 from cortex.memory.derived import EMBED_PASSAGES, EMBED_WINDOW, EXTRACT
 
 
-@dataclass(frozen=True)
-class Part:
-    """A text to be embedded, and the span of the content that it stands for, in characters."""
-
-    text: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One pending task: a revision's passages, or its window as it was when it was read."""
-
-    task: int
-    revision_id: int
-    parts: tuple[Part, ...]
-    state: Any
-
-
 def waiting(tx: Tx) -> int:
-    """How many passages and windows are to be embedded still, in revisions."""
-    return integer(tx, "SELECT count(*) FROM pending WHERE task IN (?, ?)", (EMBED_PASSAGES, EMBED_WINDOW))
+    """How many facts are to be embedded still, alone or with their neighbours."""
+    return integer(
+        tx, "SELECT count(DISTINCT revision_id) FROM pending WHERE task IN (?, ?)", (EMBED_PASSAGES, EMBED_WINDOW)
+    )
 
 
 def unread(tx: Tx) -> int:
@@ -85,12 +68,16 @@ async def extract(database: Database) -> int:
 
     chosen = await database.read(read)
     if chosen:
-        await database.write(lambda tx: derived.extracted(tx, chosen))
+        found = await database.read(lambda tx: entities.look(tx, chosen))
+        await database.write(lambda tx: derived.extracted(tx, chosen, found))
     return len(chosen)
 
 
-def some(tx: Tx) -> list[Unit]:
-    """Some of what is to be embedded: the newest, or where much is pending any, so that processes share the work."""
+def some(tx: Tx, but: Collection[tuple[int, int]] = (), *, bytes_max: int | None = None) -> list[Unit]:
+    """Some of what is to be embedded: the newest, or where much is pending any, so that processes share the work.
+
+    `but` are tasks and revisions that are left out, and so are contents of more than `bytes_max`.
+    """
     chosen: list[Unit] = []
     for task in (EMBED_PASSAGES, EMBED_WINDOW):
         span: Any = tx.execute(_SPAN, (task,)).fetchone()
@@ -100,8 +87,10 @@ def some(tx: Tx) -> list[Unit]:
         much = high - low > 4 * limits.EMBED_BATCH
         pivot = random.randint(low, high) if much and random.random() < _SHARE else high  # noqa: S311
         rows: list[Any] = tx.execute(
-            "SELECT revision_id FROM pending WHERE task = ? AND revision_id <= ? ORDER BY revision_id DESC LIMIT ?",
-            (task, pivot, limits.EMBED_BATCH),
+            "SELECT p.revision_id FROM pending AS p JOIN revision AS r ON r.id = p.revision_id WHERE p.task = ?1"
+            " AND p.revision_id <= ?2 AND p.revision_id NOT IN (SELECT value FROM json_each(?3))"
+            " AND (?4 IS NULL OR octet_length(r.content) <= ?4) ORDER BY p.revision_id DESC LIMIT ?5",
+            (task, pivot, json.dumps([i for other, i in but if other == task]), bytes_max, limits.EMBED_BATCH),
         ).fetchall()
         chosen += [_unit(tx, task, row_id) for (row_id,) in rows]
     return chosen
@@ -135,26 +124,7 @@ def _state(tx: Tx, task: int, row_id: int) -> Any:
     ).fetchone()
 
 
-Embed = Callable[[Sequence[str]], Any]
-
-
-def embedded(units: Sequence[Unit], embed: Embed, stopped: Callable[[], bool]) -> list[tuple[Unit, list[Any]]]:
-    """The vectors of each unit's parts, as rows hold them. Ends early, with fewer units, once `stopped` says so."""
-    quantised = importlib.import_module("cortex.index.vectors").quantised
-    done: list[tuple[Unit, list[Any]]] = []
-    for unit in units:
-        rows: list[Any] = []
-        for at in range(0, len(unit.parts), limits.EMBED_BATCH):
-            if stopped():
-                return done
-            these = unit.parts[at : at + limits.EMBED_BATCH]
-            found = quantised(embed([part.text for part in these]))
-            rows += [(part.start, part.end, *one) for part, one in zip(these, found, strict=True)]
-        done.append((unit, rows))
-    return done
-
-
-def keep(tx: Tx, name: str, made: Sequence[tuple[Unit, list[Any]]]) -> int:
+def keep(tx: Tx, name: str, made: Sequence[Vectored]) -> int:
     """Store vectors of `embedder`, of what is still as it was read. Returns how many units are done.
 
     Raises Conflict where the file's vectors were made by another embedder: vectors of two cannot be compared.

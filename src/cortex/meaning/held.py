@@ -92,7 +92,7 @@ class Held:
         try:
             return await apart(lambda: self.vectors(texts), self._settings.embedder_timeout_ms / 1000)
         except Unavailable as error:
-            if self._failed is None:
+            if self._failed is None and error.retry_after_ms is None:
                 self._pause(error)
             raise
 
@@ -107,6 +107,20 @@ class Held:
             said = f"the embedder {self.name} returned vectors of {found} numbers, and of {self._dimension} before"
             raise Unavailable(said, "mend or replace it: docs/model.md")
         self._dimension = found
+
+    def failure(self) -> CortexError | None:
+        """Why the embedder does not answer a plain text now; None where it does, whatever it refused before."""
+        self._failed = None
+        try:
+            self.vectors(["is there an embedder?"])
+        except CortexError as error:
+            return error
+        return None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the embedder failed last and is left alone for a while."""
+        return self._failed is not None
 
     def forget_queries(self) -> None:
         """Remember no query: one may have quoted what was forgotten."""

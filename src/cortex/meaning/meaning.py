@@ -3,6 +3,7 @@
 import importlib
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from cortex.db.database import Database
 from cortex.errors import CortexError, Unavailable
 from cortex.index import sidecar, vector_rows
 from cortex.index.near import Narrow, Near, Nearest
-from cortex.meaning import filling
+from cortex.meaning import embedding, filling
 from cortex.meaning.apart import apart
 from cortex.meaning.building import Building
 from cortex.meaning.held import Held
@@ -34,12 +35,14 @@ class Meaning:
         self.held = held
         self._database = database
         self._background = background
-        self._worker = Worker(self._round, self.note)
+        self._worker = Worker(self._round, self.note, lambda: held.paused)
         self._sidecar_from = sidecar_from
         self._building = Building(database, self._opened, sidecar_from, self.note)
         self._foreground = 0
         self._index: VectorIndex | None = None
         self._indexing = threading.Lock()
+        # Tasks and revisions whose texts the embedder did not take: tried again by the next process.
+        self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
         self.trouble: str | None = None
 
     def committed(self) -> None:
@@ -90,7 +93,9 @@ class Meaning:
         self._foreground += 1
         try:
             total = left = await self._database.read(filling.waiting)
-            while await self._round(stopped=lambda: until is not None and time.monotonic() > until):
+            # What would not be done in time would be begun in vain, each time.
+            most = None if until is None else limits.EMBED_BEFORE_SEARCH_BYTES
+            while await self._round(lambda: until is not None and time.monotonic() > until, most):
                 left = await self._database.read(filling.waiting)
                 total = max(total, left)
                 progress(total - left, total, "embedding")
@@ -101,7 +106,7 @@ class Meaning:
             return await self._database.read(filling.waiting)
         finally:
             self._foreground -= 1
-            if self._worker is not None and self._background:
+            if self._background:
                 self._worker.wake()
 
     async def settle_if_possible(self, progress: Progress = silent, *, for_ms: int | None = None) -> None:
@@ -160,31 +165,45 @@ class Meaning:
                 self._index = importlib.import_module("cortex.index.vectors").VectorIndex(name, graphs)
             return self._index
 
-    async def _round(self, stopped: Callable[[], bool] | None = None) -> bool:
+    async def _round(self, stopped: Callable[[], bool] | None = None, bytes_max: int | None = None) -> bool:
         """Some of what is pending. False where nothing is left that can be done."""
         if stopped is None and self._foreground:
             return False  # `settle` does it, and wakes the thread afterwards
         ends = stopped or (lambda: self._worker.stopped)
         extracted = await filling.extract(self._database)
-        if self.held.lacking() is not None:
+        name = self.held.name
+        if name is None or self.held.lacking() is not None:
             return extracted > 0
-        units = await self._database.read(filling.some)
+        units = await self._database.read(lambda tx: self._units(tx, bytes_max))
         if not units:
             packed = await self._packed()
             if not packed and stopped is None:
                 self._building.begin()
             return packed > 0 or extracted > 0
         if stopped is None:
-            made = filling.embedded(
-                units, self.held.vectors, ends
-            )  # on the deriving thread, which has nothing else to do
+            made = embedding.embedded(units, self.held, ends)  # on the deriving thread, which has nothing else to do
         else:
-            made = await apart(lambda: filling.embedded(units, self.held.vectors, ends))
-        name = self.held.name
-        assert name is not None, "an embedder that answered has a name"
-        kept = await self._database.write(lambda tx: filling.keep(tx, name, made)) if made else 0
+            made = await apart(lambda: embedding.embedded(units, self.held, ends))
+        self._note_refused(made)
+        if made.done:
+            await self._database.write(lambda tx: filling.keep(tx, name, made.done))
+        return bool(made.done or made.refused)
+
+    def _note_refused(self, made: embedding.Made) -> None:
         self.trouble = None
-        return kept > 0
+        for unit, error in made.refused:
+            self._refused[unit.task, unit.revision_id] = None
+            self.trouble = f"{len(self._refused)} texts could not be embedded, the last since {error}"
+        while len(self._refused) > limits.REFUSED_MAX:
+            self._refused.popitem(last=False)
+
+    def _units(self, tx: Tx, bytes_max: int | None) -> list[embedding.Unit]:
+        """What is to be embedded next; nothing where that would be in vain."""
+        other = self.made_by_another(tx)
+        if other is not None:
+            self.trouble = f"the vectors of this file were made by {other}: `cortex embed` makes them anew"
+            return []
+        return filling.some(tx, self._refused, bytes_max=bytes_max)
 
     async def _packed(self) -> int:
         name = self.held.name

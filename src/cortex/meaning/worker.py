@@ -13,11 +13,13 @@ Round = Callable[[], Awaitable[bool]]
 class Worker:
     """Runs `round_` until it says that nothing is left, each time it is woken. Started by the first `wake`.
 
-    An error is told to `failed`, and the next attempt waits for the next wake, or for a while.
+    An error is told to `failed`, and the next attempt waits for the next wake, or for a while. So it does while
+    `unfinished` says that something keeps it from its work for now.
     """
 
-    def __init__(self, round_: Round, failed: Callable[[Exception], None]) -> None:
+    def __init__(self, round_: Round, failed: Callable[[Exception], None], unfinished: Callable[[], bool]) -> None:
         self._round = round_
+        self._unfinished = unfinished
         self._failed = failed
         self._woken = threading.Event()
         self._ending = threading.Event()
@@ -62,7 +64,7 @@ class Worker:
             return True
         except Exception as error:  # noqa: BLE001 - told to `failed`, which status, doctor and searches show
             self._failed(error)
-        return False
+        return self._unfinished()
 
     async def _once(self) -> bool:
         return await self._round()

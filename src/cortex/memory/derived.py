@@ -24,9 +24,9 @@ def added(tx: Tx, row_id: int, *, turn: bool) -> None:
         windows.added(tx, row_id)
 
 
-def extracted(tx: Tx, row_ids: Sequence[int]) -> None:
-    """Make what followed the commit of these revisions: their entities, and their marks where they have none yet."""
-    entities.derive(tx, row_ids)
+def extracted(tx: Tx, row_ids: Sequence[int], found: Sequence[entities.Found]) -> None:
+    """Keep what was found in these revisions after their commit: entities, and marks where they have none yet."""
+    entities.put(tx, found)
     likeness.complete(tx, row_ids)
     tx.executemany("DELETE FROM pending WHERE task = ? AND revision_id = ?", [(EXTRACT, row_id) for row_id in row_ids])
 

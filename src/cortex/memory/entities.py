@@ -31,20 +31,48 @@ class _Mention(NamedTuple):
     place: int
 
 
+class Found(NamedTuple):
+    """What was found in a revision; `rev` is its name, since the numbers of rows that went are given again."""
+
+    revision_id: int
+    rev: str
+    project_id: int
+    extracted: Extracted
+
+
 def derive(tx: Tx, revision_ids: Sequence[int]) -> None:
     """Put the entities of these revisions into the tables; those that are there, gone or not believed are left out."""
+    put(tx, look(tx, revision_ids))
+
+
+def look(tx: Tx, revision_ids: Sequence[int]) -> list[Found]:
+    """What these revisions speak of. The slow part, which needs no more than a snapshot."""
     rows: list[Any] = tx.execute(
-        "SELECT r.id, r.project_id, r.content, r.tags, r.meta FROM json_each(?) AS wanted"
-        " JOIN revision AS r ON r.id = wanted.value WHERE r.retired_at IS NULL"
-        " AND NOT EXISTS (SELECT 1 FROM mention AS m WHERE m.revision_id = r.id) GROUP BY r.id ORDER BY r.id",
-        (_encode(list(revision_ids)).decode(),),
+        f"SELECT r.id, r.rev, r.project_id, r.content, r.tags, r.meta {_MISSING}", (_json(revision_ids),)
     ).fetchall()
-    found = [
-        (row_id, project_id, extraction.extract(content, _decode_tags(tags), meta))
-        for row_id, project_id, content, tags, meta in rows
+    return [
+        Found(row_id, rev, project_id, extraction.extract(content, _decode_tags(tags), meta))
+        for row_id, rev, project_id, content, tags, meta in rows
     ]
-    if any(extracted.mentions for _, _, extracted in found):
-        _insert(tx, found)
+
+
+def put(tx: Tx, found: Sequence[Found]) -> None:
+    """Put what was found into the tables, but for revisions that went or retired since, or are there already."""
+    rows: Any = tx.execute(f"SELECT r.id, r.rev {_MISSING}", (_json([one.revision_id for one in found]),))
+    missing = set(rows)
+    new = [(one.revision_id, one.project_id, one.extracted) for one in found if (one.revision_id, one.rev) in missing]
+    if any(extracted.mentions for _, _, extracted in new):
+        _insert(tx, new)
+
+
+_MISSING = (
+    "FROM json_each(?) AS wanted JOIN revision AS r ON r.id = wanted.value WHERE r.retired_at IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM mention AS m WHERE m.revision_id = r.id) GROUP BY r.id ORDER BY r.id"
+)
+
+
+def _json(numbers: Sequence[int]) -> str:
+    return _encode(list(numbers)).decode()
 
 
 def remove(tx: Tx, revision_id: int) -> None:
