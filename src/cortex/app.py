@@ -85,7 +85,9 @@ def app_on(
     key = NodeKey(settings.node_key_path)
     # A command ends soon: what it leaves pending is done by a search, by `cortex embed` or by a process that stays.
     held = Held(settings, embedder)
-    meaning = Meaning(database, held, background=not caller.alone, sidecar_from=settings.vectors_sidecar_from)
+    meaning = Meaning(
+        database, held, settings.home, background=not caller.alone, sidecar_from=settings.vectors_sidecar_from
+    )
     context = Context(
         database=database,
         journal=LocalJournal(database, settings, key, meaning.committed),

@@ -159,7 +159,7 @@ SETTINGS: tuple[Setting, ...] = (
         "config",
         kinds.ENDPOINT_WAIT,
         limits.ENDPOINT_TIMEOUT_MS,
-        "longest wait for an HTTP embedder",
+        "longest wait for an embedder's answer",
     ),
     Setting(
         "vectors.sidecar_from",

@@ -1,6 +1,9 @@
 """The local model: near meanings are near, and a file that was touched is not loaded."""
 
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -108,3 +111,22 @@ def test_the_graph_names_every_tensor_of_the_weights_file() -> None:
 
     assert [] == [tensor.name for tensor in layout() if tensor.name.encode() not in graph]
     assert model.WEIGHTS.name.encode() in graph
+
+
+@needs_model
+def test_loading_the_model_leaves_no_file_and_opens_no_connection(tmp_path: Path) -> None:
+    script = (
+        "import socket, sys\n"
+        "def refused(*given): raise SystemExit(7)\n"
+        "socket.socket.connect = refused\n"
+        "from pathlib import Path\n"
+        "from cortex.embed.local import LocalEmbedder\n"
+        "LocalEmbedder(Path(sys.argv[1])).embed(['one'])\n"
+    )
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    done = subprocess.run([sys.executable, "-c", script, str(FOLDER)], env=kept | home, timeout=60, check=False)
+
+    assert 0 == done.returncode
+    assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]

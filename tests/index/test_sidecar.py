@@ -141,7 +141,11 @@ def published(memory: Memory, build: sidecar.Build) -> bool:
     return memory._runner.run(memory.app.context.database.write(build.publish))
 
 
-def test_searches_with_a_graph_find_what_they_find_without_one(opening: Opening, memory: Memory) -> None:
+def test_searches_with_a_graph_find_what_they_find_without_one(
+    opening: Opening, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bound in ("CANDIDATES_MIN", "SHORTLIST_MIN"):
+        monkeypatch.setattr(limits, bound, 400)  # then every candidate is scored by its vector
     fill(memory, 300)
     fill(memory, 80, start=300, project="home")
     embed(memory)

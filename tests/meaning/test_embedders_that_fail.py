@@ -278,13 +278,13 @@ def test_vectors_of_another_embedder_are_not_mixed_and_made_anew_on_demand(openi
     before = rows(memory, "SELECT * FROM vector ORDER BY id")
 
     other = memory.call(SearchFacts(query="boat 3"))
-    by_meaning = meant(memory, "boat 3")
+    with pytest.raises(Unavailable, match="made by one/64"):
+        meant(memory, "boat 3")
     until(lambda: memory.app.context.meaning.trouble is not None)
     after = rows(memory, "SELECT * FROM vector ORDER BY id")
     made = embed(memory)
 
-    assert ["words alone" in note or "one/64" in note for note in other.notes] == [True]
-    assert (["one/64" in note for note in by_meaning.notes], []) == ([True], by_meaning.hits)
+    assert ("text", [True]) == (other.mode, ["words alone" in note and "one/64" in note for note in other.notes])
     assert before == after
     assert ("two/64", 41, 0) == (made.embedder, made.vectors, made.pending)
     assert [("two/64",)] == rows(memory, "SELECT name FROM embedder")
@@ -384,3 +384,53 @@ def test_a_process_whose_embedder_never_answers_ends(tmp_path: Path) -> None:
     )
 
     assert ("closed\n", "", 0) == (done.stdout, done.stderr, done.returncode)
+
+
+def test_a_text_that_the_embedder_does_not_take_keeps_no_other_from_it(opening: Opening) -> None:
+    class Picky(WordEmbedder):
+        """Has no vector for one word."""
+
+        def embed(self, texts: Sequence[str], /) -> Any:
+            found = super().embed(texts)
+            for place, text in enumerate(texts):
+                if "poison" in text:
+                    found[place] = 0
+            return found
+
+    memory = opening(embedder=Picky(64))
+    memory.call(StoreFacts(facts=[NewFact(content=f"a boat {n}") for n in range(100)]))
+    memory.store("a poison pill")
+
+    made = embed(memory)
+    found = memory.call(SearchFacts(query="boat 77"))
+
+    assert (100, 1) == (made.vectors, made.pending)
+    assert ("hybrid", "a boat 77") == (found.mode, contents(found)[0])
+    assert ["a poison pill"] == contents(memory.call(SearchFacts(query="pill")))[:1]
+    assert "could not be embedded" in str(memory.app.context.meaning.trouble)
+
+
+def test_many_searches_at_once_wait_for_each_other(opening: Opening) -> None:
+    memory = opening(embedder=WordEmbedder(64))
+    memory.store("a red boat")
+    embed(memory)
+
+    found = memory.together([SearchFacts(query=f"boat {n}", mode="semantic") for n in range(60)])
+
+    assert [["a red boat"]] * 60 == [contents(one) for one in found]
+
+
+def test_an_embedder_that_fails_for_a_while_is_tried_again_though_nobody_asks(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "EMBEDDER_PAUSE_SECONDS_MAX", 0.05)
+    embedder = Ill()
+    memory = opening(embedder=embedder)
+    embedder.fault = down
+    memory.store("a red boat")
+    until(lambda: memory.app.context.meaning.trouble is not None)
+    memory.store("a blue car")
+
+    embedder.fault = None
+
+    until(lambda: embedded(memory))

@@ -106,9 +106,11 @@ def test_a_question_that_is_asked_again_is_answered_from_memory_until_somebody_w
     embed(memory)
     asked = SearchFacts(query="red boat")
     with other_process(memory.path, memory.home) as other:
-        first = memory.call(asked)
-        assert first is not memory.call(asked)  # embedding ended meanwhile, at the latest
-        assert memory.call(asked) is memory.call(asked)
+        memory.call(asked)
+        memory.call(asked)  # embedding ended meanwhile, at the latest
+        assert memory.call(asked).hits[0] is memory.call(asked).hits[0]
+        memory.call(asked).hits.clear()  # what a caller does with its list is its own affair
+        assert 1 == len(memory.call(asked).hits)
 
         other("store", "a red boat with sails")
         assert 2 == len(memory.call(asked).hits)

@@ -145,7 +145,7 @@ class _Tour:
                     request = PullModel(seconds=limits.MODEL_QUICKSTART_SECONDS)
                     pulled = await app.call(request, context=replace(app.context, progress=progress))
                 self._say("Model", f"{pulled.name} ({pulled.origin}): search goes by words and by meaning")
-            why = choose.ready(self._settings)
+            why = choose.tried(self._settings)
         except CortexError as error:
             why = error.message
         if why is not None:

@@ -16,7 +16,7 @@ from cortex.db.connect import Tx, connect, create_file, integer, use_log, writab
 from cortex.db.faults import translate
 from cortex.db.readers import Readers
 from cortex.db.writer import Writer
-from cortex.errors import CortexError, Unavailable
+from cortex.errors import Unavailable
 from cortex.files import found
 
 T = TypeVar("T")
@@ -40,7 +40,8 @@ class Database:
         self._writer = writer
         self._readers = readers
         # A connection that never writes: to it, every commit is somebody else's.
-        self._watch: apsw.Connection | None = None
+        self._watch: apsw.Connection | None = opened()
+        self._watch.set_busy_timeout(0)
         self._watching = threading.Lock()
 
     @classmethod
@@ -99,12 +100,11 @@ class Database:
         Takes microseconds: it may be called on the event loop.
         """
         with self._watching:
+            if self._watch is None:
+                return None
             try:
-                if self._watch is None:
-                    self._watch = self._opened()
-                    self._watch.set_busy_timeout(0)
                 return integer(self._watch, "PRAGMA data_version")
-            except (apsw.Error, CortexError, OSError):
+            except apsw.Error:
                 return None  # whoever asks reads the file, and is told what is wrong there
 
     def empty_log(self) -> bool:

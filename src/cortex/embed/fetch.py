@@ -68,7 +68,7 @@ def pull(
     Raises Unavailable where it cannot be had (no network, no space, no time), Corrupt where what came is something
     else, NotFound or Invalid for a `given` that is not there or no model.
     """
-    if model.state(target) == "whole":
+    if given is None and model.state(target) == "whole":
         return "there already"
     limit = Limit(time.monotonic() + seconds, stop or threading.Event())
     try:

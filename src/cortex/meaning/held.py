@@ -23,6 +23,7 @@ class Held:
     def __init__(self, settings: Settings, given: "Embedder | None" = None) -> None:
         self._settings = settings
         self._embedder = given
+        self._named = None if given is None else str(_protocol().check_name(given))
         self._opening = threading.Lock()
         self._failed: CortexError | None = None
         self._failures = 0
@@ -34,7 +35,7 @@ class Held:
     @property
     def name(self) -> str | None:
         """What the embedder calls itself; None where there is none."""
-        return self._embedder.name if self._embedder is not None else choose.name(self._settings)
+        return self._named or choose.name(self._settings)
 
     def lacking(self) -> str | None:
         """Why nothing can be embedded now, in one sentence; None where it can, as far as is known. Cheap."""
@@ -45,6 +46,11 @@ class Held:
     def lacking_for_good(self) -> str | None:
         """Why there is no embedder, where that lasts until somebody changes it: no model, or none wanted."""
         return None if self._embedder is not None else choose.ready(self._settings)
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no embedder, until somebody changes that."""
+        return self.lacking_for_good() is not None
 
     @property
     def unwanted(self) -> bool:
@@ -62,7 +68,7 @@ class Held:
             raise self._failed
         try:
             embedder = self._opened()
-            found: Vectors = importlib.import_module("cortex.embed.embedder").embedded(embedder, texts)
+            found: Vectors = _protocol().embedded(embedder, texts)
             self._check_dimension(found.shape[1])
         except CortexError as error:
             self._pause(error)
@@ -81,6 +87,8 @@ class Held:
                 self._queries.move_to_end(text)
                 return known
         found = (await self.apart([text]))[0]
+        if len(text) > limits.QUERY_REMEMBERED_CHARS_MAX:
+            return found
         with self._remembering:
             self._queries[text] = found
             while len(self._queries) > limits.QUERY_VECTORS_MAX:
@@ -131,4 +139,10 @@ class Held:
         with self._opening:
             if self._embedder is None:
                 self._embedder = choose.open_embedder(self._settings)
+                self._named = str(_protocol().check_name(self._embedder))
             return self._embedder
+
+
+def _protocol() -> Any:
+    """The module that knows what an embedder is: it imports NumPy, which not every process needs."""
+    return importlib.import_module("cortex.embed.embedder")

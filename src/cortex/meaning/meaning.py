@@ -1,10 +1,12 @@
 """What an open file needs to be searched by meaning: one embedder, the vectors in memory, and the deriving thread."""
 
+import asyncio
 import importlib
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortex import limits
@@ -13,7 +15,7 @@ from cortex.db.database import Database
 from cortex.errors import CortexError, Unavailable
 from cortex.index import sidecar, vector_rows
 from cortex.index.near import Narrow, Near, Nearest
-from cortex.meaning import embedding, filling
+from cortex.meaning import embedding, filling, notices
 from cortex.meaning.apart import apart
 from cortex.meaning.building import Building
 from cortex.meaning.held import Held
@@ -31,7 +33,7 @@ class Meaning:
     must have to get graphs beside it, 0 for never.
     """
 
-    def __init__(self, database: Database, held: Held, *, background: bool, sidecar_from: int = 0) -> None:
+    def __init__(self, database: Database, held: Held, home: Path, *, background: bool, sidecar_from: int = 0) -> None:
         self.held = held
         self._database = database
         self._background = background
@@ -44,6 +46,9 @@ class Meaning:
         # Tasks and revisions whose texts the embedder did not take: tried again by the next process.
         self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
         self.trouble: str | None = None
+        self._home = home
+        self._noticed: set[str] = set()
+        self._answered = False
 
     def committed(self) -> None:
         """Facts changed here: there may be something to derive."""
@@ -72,12 +77,27 @@ class Meaning:
         if why is not None:
             raise Unavailable(why)
         vector = await self.held.query(query)
+        if not self._answered:
+            # Should it go again one day, that is told again.
+            self._answered = True
+            await asyncio.to_thread(notices.forget, self._home)
         index = self._opened()
 
         def near(tx: Tx, kind: int, depth: int, narrow: Narrow, /) -> list[Near]:
             return index.nearest(tx, vector, kind, depth, narrow)
 
         return near
+
+    async def notes(self, note: str) -> list[str]:
+        """What to tell of a search that went by words: what lasts, such as a missing model, is told once."""
+        if self.held.unwanted:
+            return []
+        if not self.held.absent:
+            return [note]
+        if note in self._noticed:
+            return []
+        self._noticed.add(note)
+        return [note] if await asyncio.to_thread(notices.first_time, self._home, note) else []
 
     def made_by_another(self, tx: Tx) -> str | None:
         """The embedder of the file's vectors, where it is another than the one in use."""
@@ -190,7 +210,8 @@ class Meaning:
         return bool(made.done or made.refused)
 
     def _note_refused(self, made: embedding.Made) -> None:
-        self.trouble = None
+        if not self._refused:
+            self.trouble = None
         for unit, error in made.refused:
             self._refused[unit.task, unit.revision_id] = None
             self.trouble = f"{len(self._refused)} texts could not be embedded, the last since {error}"

@@ -27,3 +27,11 @@ def first_time(home: Path, notice: str) -> bool:
     except OSError:
         pass
     return True
+
+
+def forget(home: Path) -> None:
+    """Let every notice be given again."""
+    try:
+        (home / _FILE).unlink(missing_ok=True)
+    except OSError:
+        pass  # then it is not said again, which is no more than a courtesy

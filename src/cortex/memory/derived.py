@@ -66,6 +66,7 @@ def rebuild(tx: Tx) -> int:
     ).fetchall()
     for (row_id,) in lost:
         vector_rows.remove(tx, row_id)
+    tx.executemany("DELETE FROM vector WHERE id = ?", [(row_id,) for row_id in vector_rows.unsound(tx)])
     tx.execute(
         "INSERT OR IGNORE INTO pending SELECT ?, id FROM revision WHERE id NOT IN"
         " (SELECT revision_id FROM vector WHERE kind = ?)",

@@ -69,6 +69,8 @@ class Wanted:
     boosts: tuple[Boost, ...] = ()
     now: str = ""
     fusion: Fusion = "scores"
+    # Windows are of what is believed now: a search of another time goes without.
+    windows: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,12 @@ def _ranked(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View, snippet
     narrow = _narrow(filters, view, numbers)
     lists: dict[ListName, Ranked] = {}
     parts: dict[int, Near] = {}
-    windows = tx.execute("SELECT 1 FROM turn_window LIMIT 1").fetchone() is not None
+    windows = wanted.windows and _has_turns(tx, numbers)
     # One list alone needs no more than was asked for.
-    alone = wanted.mode == "text" and not windows and not wanted.boosts
-    depth = wanted.top_k if alone else max(limits.LIST_DEPTH, 2 * wanted.top_k)
+    single = wanted.mode != "hybrid" and not windows and not wanted.boosts
+    depth = wanted.top_k if single else max(limits.LIST_DEPTH, 2 * wanted.top_k)
     marked: dict[int, str | None] = {}
-    if alone:
+    if single and wanted.mode == "text":
         # Everything that is found is shown, so its snippet is made where it is found.
         lists["text"], marked = _by_text(tx, parsed, text.FACTS, narrow, depth, snippet)
     elif wanted.mode != "semantic":
@@ -132,6 +134,14 @@ def _ranked(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View, snippet
         _stand_in(tx, lists, depth)
     fused = fuse(lists, wanted.fusion, _unjudged(tx, lists))
     return _Found(_chosen(tx, wanted, fused), parsed, parts, marked)
+
+
+def _has_turns(tx: Tx, numbers: tuple[int, ...] | None) -> bool:
+    """Whether there are turns of dialogues in these projects."""
+    if numbers is None:
+        return tx.execute("SELECT 1 FROM turn_window LIMIT 1").fetchone() is not None
+    sql = "SELECT 1 FROM revision WHERE project_id = ? AND thread IS NOT NULL AND retired_at IS NULL LIMIT 1"
+    return any(tx.execute(sql, (number,)).fetchone() is not None for number in numbers)
 
 
 def _unjudged(tx: Tx, lists: dict[ListName, Ranked]) -> dict[int, frozenset[ListName]]:

@@ -19,6 +19,7 @@ from cortex.files import found
 from cortex.index import sidecar, text, vector_rows
 from cortex.ledger import chain
 from cortex.ledger.checkpoint import parse_vkey
+from cortex.meaning import filling
 from cortex.memory import erasure
 from cortex.ops.context import Context
 from cortex.ops.facts import scrub
@@ -133,15 +134,19 @@ async def _check_index(ctx: Context, name: str) -> Check:
 async def _check_vectors(ctx: Context, name: str) -> Check:
     """Whether everything is embedded, by the embedder in use, and the segments are what was written."""
 
-    def read(tx: Tx) -> tuple[int, str | None, int]:
-        return ctx.meaning.waiting(tx), ctx.meaning.made_by_another(tx), len(vector_rows.damaged(tx))
+    def read(tx: Tx) -> tuple[int, str | None, int, int]:
+        wrong = len(vector_rows.unsound(tx)) + filling.missed(tx)
+        return ctx.meaning.waiting(tx), ctx.meaning.made_by_another(tx), len(vector_rows.damaged(tx)), wrong
 
-    pending, other, damaged = await ctx.database.read(read)
+    pending, other, damaged, wrong = await ctx.database.read(read)
     if other is not None:
         return _bad(name, f"made by {other}, which is not the embedder in use", "`cortex embed` makes them anew")
     if damaged:
         told = f"{damaged} segments are not what was written: their vectors are read one by one"
         return _bad(name, told, "`cortex embed` packs them anew")
+    if wrong:
+        told = f"{wrong} vectors are missing, or not what was written"
+        return _bad(name, told, "`cortex reindex`, then `cortex embed`")
     if ctx.meaning.held.unwanted:
         return _good(name, "no embedder is wanted: search goes by words alone")
     why = ctx.meaning.held.lacking()

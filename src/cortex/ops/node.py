@@ -18,8 +18,6 @@ from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
 
 _GROUP = "Node"
-_SPACE_BYTES_MIN = 64 << 20
-_LOG_BYTES_MAX = 256 << 20
 
 
 class Initialized(Struct, frozen=True, kw_only=True):

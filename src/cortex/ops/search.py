@@ -7,11 +7,10 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from cortex import limits
-from cortex.db.connect import Tx
-from cortex.errors import CortexError, Invalid
+from cortex.db.connect import Tx, value
+from cortex.errors import CortexError, Invalid, Unavailable
 from cortex.index.fuse import Fusion
 from cortex.meaning import filling
-from cortex.meaning.notices import first_time
 from cortex.memory import likeness, lookup, recall, search
 from cortex.memory.model import Fact
 from cortex.memory.visibility import View, present
@@ -88,31 +87,40 @@ async def find(ctx: Context, request: SearchFacts) -> SearchResult:
     Plain words, best hits first; nothing in the query is an operator. Search before deciding what may have been
     decided.
     """
+    narrow = fields.filters(fields.scope(ctx, request.project, every=request.all_projects), request.types, request.tags)
     lacking = ctx.meaning.held.lacking()
     asked = (ctx.caller.project, ctx.meaning.held.name, lacking, request)
     key = msgspec.msgpack.encode(asked, enc_hook=encode_custom)
     version = ctx.database.version()
     known: SearchResult | None = ctx.answers.get(key, version, ctx.now())
     if known is not None:
-        return known
-    narrow = fields.filters(fields.scope(ctx, request.project, every=request.all_projects), request.types, request.tags)
+        return _own(known)
     sought = await meant(ctx, request.query, request.mode)
 
     def read(tx: Tx) -> tuple[SearchResult, str, str | None]:
-        now = present(tx, ctx.now())
-        seen = fields.view(request.as_of, request.known_at, now)
-        result = _searched(tx, ctx, request, narrow, seen, sought, now)
-        return result, now, holds_until(tx, now)
+        wall = ctx.now()
+        now = present(tx, wall)
+        result = _searched(tx, ctx, request, narrow, fields.view(request.as_of, request.known_at, now), sought, now)
+        # While the file is ahead of the clock, what is visible changes with the clock in more ways than one.
+        ahead = value(tx, "SELECT max(ts) FROM ledger_log")
+        return result, now, now if isinstance(ahead, str) and ahead > wall else holds_until(tx, now)
 
     result, since, until = await ctx.database.read(read)
     if result.pending:
         ctx.meaning.committed()  # another process may have left it
     # What went wrong this time may go well the next time, and what is recent now is less so then.
-    steady = not result.pending and "recency" not in request.boost
-    lasting = steady and (lacking is not None or not result.notes)
-    if lasting and _chars(result) <= limits.ANSWER_CHARS_MAX:
-        ctx.answers.put(key, version, since=since, until=until, given=structs.replace(result, notes=[]))
+    steady = not result.pending and "recency" not in request.boost and (not result.notes or ctx.meaning.held.absent)
+    if steady and len(key) + len(msgspec.msgpack.encode(result)) <= limits.ANSWER_BYTES_MAX:
+        # A notice of what is missing for good is given once.
+        ctx.answers.put(key, version, since=since, until=until, given=_own(structs.replace(result, notes=[])))
     return result
+
+
+def _own(result: SearchResult) -> SearchResult:
+    """The same with lists of its own: callers may change those that they are given."""
+    return structs.replace(
+        result, hits=list(result.hits), terms=list(result.terms), ignored=list(result.ignored), notes=list(result.notes)
+    )
 
 
 class Sought(Struct, frozen=True, kw_only=True):
@@ -124,8 +132,11 @@ class Sought(Struct, frozen=True, kw_only=True):
     fusion: Fusion
 
 
-async def meant(ctx: Context, query: str, mode: search.Mode) -> Sought:
-    """Embed the query where the mode asks for it. Raises where it cannot be and nothing else was asked for."""
+async def meant(ctx: Context, query: str, mode: search.Mode, *, tell: bool = True) -> Sought:
+    """Embed the query where the mode asks for it. Raises where it cannot be and nothing else was asked for.
+
+    Unless `tell`, nobody is shown the notes, and what is said once is not said now.
+    """
     if mode == "text":
         return Sought(mode=mode, near=None, notes=[], fusion=ctx.settings.search_fusion)
     try:
@@ -133,37 +144,41 @@ async def meant(ctx: Context, query: str, mode: search.Mode) -> Sought:
     except CortexError as error:
         if mode == "semantic":
             raise
-        return Sought(mode="text", near=None, notes=_notes(ctx, error), fusion=ctx.settings.search_fusion)
+        notes = await ctx.meaning.notes(f"searched by words alone: {error}") if tell else []
+        return Sought(mode="text", near=None, notes=notes, fusion=ctx.settings.search_fusion)
     if ctx.caller.alone:
         # No other process may be there to do it.
         await ctx.meaning.settle_if_possible(ctx.progress, for_ms=limits.EMBED_BEFORE_SEARCH_MS)
     return Sought(mode=mode, near=near, notes=[], fusion=ctx.settings.search_fusion)
 
 
-def _notes(ctx: Context, error: CortexError) -> list[str]:
-    """Why it is searched by words alone. What lasts, such as a missing model, is said once."""
-    if ctx.meaning.held.unwanted:
-        return []
-    note = f"searched by words alone: {error}"
-    lasting = ctx.meaning.held.lacking_for_good() is not None
-    return [note] if not lasting or first_time(ctx.settings.home, note) else []
+def comparable(tx: Tx, ctx: Context, sought: Sought) -> Sought:
+    """What can be searched in this snapshot: words alone, where its vectors were made by another embedder.
+
+    Raises Unavailable where nothing but meaning was asked for.
+    """
+    other = ctx.meaning.made_by_another(tx) if sought.near is not None else None
+    if other is None:
+        return sought
+    told, hint = f"the vectors of this file were made by {other}", "`cortex embed` makes them anew"
+    if sought.mode == "semantic":
+        raise Unavailable(told, hint)
+    note = f"searched by words alone: {told}; {hint}"
+    return structs.replace(sought, mode="text", near=None, notes=[*sought.notes, note])
 
 
 def _searched(
-    tx: Tx, ctx: Context, request: SearchFacts, narrow: lookup.Filters, seen: View, sought: Sought, now: str
+    tx: Tx, ctx: Context, request: SearchFacts, narrow: lookup.Filters, seen: View, embedded: Sought, now: str
 ) -> SearchResult:
+    sought = comparable(tx, ctx, embedded)
     hits, parsed = search.find(tx, _wanted(request, sought, now), narrow, seen)
-    notes = list(sought.notes)
-    other = ctx.meaning.made_by_another(tx) if sought.near is not None else None
-    if other is not None:
-        notes.append(f"the vectors of this file were made by {other}: `cortex embed` makes them anew")
     return SearchResult(
         hits=[_finished(tx, hit, seen, request) for hit in hits],
         terms=list(parsed.terms) if parsed else [],
         ignored=list(parsed.ignored[: limits.QUERY_TERMS_MAX]) if parsed else [],
         mode=sought.mode,
         pending=filling.waiting(tx) if sought.near is not None else 0,
-        notes=notes,
+        notes=sought.notes,
     )
 
 
@@ -177,11 +192,8 @@ def _wanted(request: SearchFacts, sought: Sought, now: str) -> search.Wanted:
         boosts=tuple(request.boost),
         now=now,
         fusion=sought.fusion,
+        windows=request.as_of is None and request.known_at is None,
     )
-
-
-def _chars(result: SearchResult) -> int:
-    return sum(len(hit.fact.content) + sum(len(fact.content) for fact in hit.context) for hit in result.hits)
 
 
 def _finished(tx: Tx, hit: search.Hit, seen: View, request: SearchFacts) -> search.Hit:
@@ -240,11 +252,12 @@ async def brief(ctx: Context, request: Recall) -> recall.Briefing:
     narrow = fields.filters(fields.scope(ctx, request.project, every=request.all_projects), request.types, request.tags)
     budget = request.max_tokens or ctx.settings.recall_tokens
     asked = bool(request.query and request.query.strip())
-    sought = await meant(ctx, request.query or "", "hybrid" if asked else "text")
+    embedded = await meant(ctx, request.query or "", "hybrid" if asked else "text", tell=False)
 
     def read(tx: Tx) -> recall.Briefing:
         now = present(tx, ctx.now())
         seen = fields.view(request.as_of, request.known_at, now)
+        sought = comparable(tx, ctx, embedded)
         return recall.brief(_chosen(tx, request, sought, narrow, seen, budget, now), max_tokens=budget, now=now)
 
     return await ctx.database.read(read)
@@ -269,6 +282,7 @@ def _chosen(
         boosts=("recency", "consensus"),
         now=now,
         fusion=sought.fusion,
+        windows=request.as_of is None and request.known_at is None,
     )
     found = search.beginnings(tx, asked, narrow, seen, chars=chars)
     if request.types and "preference" not in request.types:
