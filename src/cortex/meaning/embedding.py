@@ -34,20 +34,20 @@ Vectored = tuple[Unit, list[Any]]
 
 
 @dataclass(frozen=True)
-class Made:
+class Embedding:
     """What came of some units: those with their vectors, and those whose texts the embedder does not take."""
 
     done: list[Vectored]
     refused: list[tuple[Unit, CortexError]]
 
 
-def embedded(units: Sequence[Unit], held: Held, stopped: Callable[[], bool]) -> Made:
+def embedded(units: Sequence[Unit], held: Held, stopped: Callable[[], bool]) -> Embedding:
     """The vectors of each unit's parts, short ones first. Ends early, with fewer units, once `stopped` says so.
 
     Where the embedder fails but answers a plain text, one of the texts is what it does not take: each unit is tried for
     itself. Raises the embedder's error where nothing was made and it does not answer at all.
     """
-    made = Made([], [])
+    made = Embedding([], [])
     for group in _groups(sorted(units, key=lambda unit: len(unit.parts))):
         if stopped():
             break
@@ -59,7 +59,7 @@ def embedded(units: Sequence[Unit], held: Held, stopped: Callable[[], bool]) -> 
     return made
 
 
-def _singly(group: list[Unit], held: Held, stopped: Callable[[], bool], made: Made) -> bool:
+def _singly(group: list[Unit], held: Held, stopped: Callable[[], bool], made: Embedding) -> bool:
     """Try units one by one. False where the embedder is down and something was made before; then that is kept."""
     for unit in group:
         if stopped():

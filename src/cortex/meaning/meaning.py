@@ -209,7 +209,7 @@ class Meaning:
             await self._database.write(lambda tx: filling.keep(tx, name, made.done))
         return bool(made.done or made.refused)
 
-    def _note_refused(self, made: embedding.Made) -> None:
+    def _note_refused(self, made: embedding.Embedding) -> None:
         if not self._refused:
             self.trouble = None
         for unit, error in made.refused:
