@@ -205,6 +205,19 @@ def test_a_fact_outside_of_any_dialogue_can_come_first(memory: Memory) -> None:
     assert ("the invoices go out on the 3rd", 1.0) == (result.hits[0].fact.content, result.hits[0].score)
 
 
+def test_a_fact_beside_a_short_dialogue_is_not_lifted_by_other_counts_of_words(memory: Memory) -> None:
+    say(memory, "we moved the analytics database", "and who owns it?", "Maria does.")
+    memory.store("The staging database is wiped every Sunday night", project="work")
+    memory.store("Lunch is at noon", project="work")
+    embed(memory)
+
+    found = memory.call(SearchFacts(query="who owns the analytics database", explain=True)).hits
+
+    assert "we moved the analytics database" == found[0].fact.content
+    staging = next(hit for hit in found if "staging" in hit.fact.content)
+    assert "text-window" not in {one.list for one in staging.explain}
+
+
 def test_what_was_revised_away_is_in_no_neighbours_window(memory: Memory) -> None:
     question, answer = say(memory, "shall we take the zeppelin?", "yes")
     embed(memory)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # Read when onnxruntime is imported: without it some of its builds keep a file of events and send them away. Nothing of
@@ -22,6 +23,11 @@ from cortex.errors import Unavailable
 _REFUSALS = (refusals.Fail, refusals.InvalidGraph, refusals.NotImplemented, refusals.RuntimeException)
 
 
+# Many texts share two threads, a question has one. Each text is embedded by itself all the same.
+_THREADS = min(2, os.cpu_count() or 1)
+_SHARED_TEXTS_MIN = 4
+
+
 class LocalEmbedder:
     """The model in a folder, loaded and checked. `embed` may be called from several threads at once."""
 
@@ -30,6 +36,7 @@ class LocalEmbedder:
     def __init__(self, folder: Path) -> None:
         """Raises NotFound where the model is not there, Corrupt where it was cut short or altered."""
         model.check(folder)
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="cortex-model")
         ort.disable_telemetry_events()
         self._tokenizer = Tokenizer.from_file(str(folder / model.TOKENIZER.name))
         self._tokenizer.no_padding()
@@ -44,7 +51,11 @@ class LocalEmbedder:
 
     def embed(self, texts: Sequence[str], /) -> Vectors:
         """One row for each text. What is past the first 256 tokens of a text is not read."""
-        return np.concatenate([self._one(text) for text in texts]) if texts else np.empty((0, model.DIMENSION), "f4")
+        if not texts:
+            return np.empty((0, model.DIMENSION), "f4")
+        if len(texts) < _SHARED_TEXTS_MIN:
+            return np.concatenate([self._one(text) for text in texts])
+        return np.concatenate(list(self._pool.map(self._one, texts)))
 
     def _one(self, text: str) -> Vectors:
         # The tokenizer reads all of a text before it cuts, and takes no lone surrogates.

@@ -27,6 +27,7 @@ Ranked: TypeAlias = Sequence[tuple[int, float]]
 SHORT = 10
 # Words that stand in every other fact have scores about 0: stretched to 1 they would count as much as a rare name.
 BM25_MIN = 0.01
+_WORDS = frozenset({"text", "text-window"})
 WEIGHTS: Mapping[ListName, float] = {"text": 0.35, "text-window": 0.35, "vector": 0.65, "vector-window": 0.65}
 
 
@@ -61,6 +62,12 @@ def fuse(
     A list is (id, score) pairs, best first, each id once. One list alone keeps its own scores. Empty lists count as
     lists: a result that only one of two could find is half as sure.
     """
+    # Words that stand in every other fact tell nothing apart, and neither does a list that found none better.
+    lists = {
+        name: ranked
+        for name, ranked in lists.items()
+        if not (name in _WORDS and len(lists) > 1 and ranked and ranked[0][1] < BM25_MIN) or how == "rrf"
+    }
     if len(lists) == 1:
         ((name, ranked),) = lists.items()
         return [Fused(id_, score, (Place(name, rank, score),)) for rank, (id_, score) in enumerate(ranked, 1)]
@@ -77,7 +84,7 @@ def fuse(
             id_,
             round(
                 sum(worth[one.list](one.rank, one.score) for one in found)
-                / (whole - sum(best[name] for name in unjudged.get(id_, ()))),
+                / (whole - sum(best.get(name, 0.0) for name in unjudged.get(id_, ()))),
                 9,
             ),
             tuple(found),
@@ -101,7 +108,7 @@ def _stretched(name: ListName, ranked: Ranked) -> Callable[[int, float], float]:
     if not counted:
         return lambda _, __: 0.0
     weight, most, least, floor = WEIGHTS[name], counted[0][1], counted[-1][1], 0.0
-    if name in {"text", "text-window"}:
+    if name in _WORDS:
         least = 0.0 if len(counted) < limits.LIST_DEPTH else least
         reach = max(most - least, BM25_MIN)
     else:

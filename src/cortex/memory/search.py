@@ -130,9 +130,8 @@ def _ranked(tx: Tx, wanted: Wanted, filters: lookup.Filters, view: View, snippet
         lists["vector"] = _scores(near)
         if windows:
             lists["vector-window"] = _scores(wanted.near(tx, WINDOW, depth, narrow))
-    if windows:
-        _stand_in(tx, lists, depth)
-    fused = fuse(lists, wanted.fusion, _unjudged(tx, lists))
+    unjudged = _unjudged(tx, lists, depth, windows=windows)
+    fused = fuse(lists, wanted.fusion, unjudged)
     return _Found(_chosen(tx, wanted, fused), parsed, parts, marked)
 
 
@@ -144,7 +143,21 @@ def _has_turns(tx: Tx, numbers: tuple[int, ...] | None) -> bool:
     return any(tx.execute(sql, (number,)).fetchone() is not None for number in numbers)
 
 
-def _unjudged(tx: Tx, lists: dict[ListName, Ranked]) -> dict[int, frozenset[ListName]]:
+def _unjudged(tx: Tx, lists: dict[ListName, Ranked], depth: int, *, windows: bool) -> dict[int, frozenset[ListName]]:
+    """The lists that cannot have a result, by result; facts without a window stand in for theirs where they can."""
+    unjudged = _not_embedded(tx, lists)
+    if not windows:
+        return unjudged
+    windowed = _windowed(tx, lists)
+    _stand_in(lists, windowed, depth)
+    if "text-window" in lists:
+        # BM25 of windows and of facts comes from different counts: a fact without a window has no place in that list.
+        for row_id in {row_id for ranked in lists.values() for row_id, _ in ranked} - windowed:
+            unjudged[row_id] = unjudged.get(row_id, frozenset()) | {"text-window"}
+    return unjudged
+
+
+def _not_embedded(tx: Tx, lists: dict[ListName, Ranked]) -> dict[int, frozenset[ListName]]:
     """Those of the results that the lists of vectors cannot have, since they are not embedded yet."""
     if "vector" not in lists or "text" not in lists:
         return {}
@@ -171,20 +184,22 @@ def _scores(near: list[Near]) -> Ranked:
     return [(one.revision_id, one.cosine) for one in near]
 
 
-def _stand_in(tx: Tx, lists: dict[ListName, Ranked], depth: int) -> None:
-    """Let facts without a window stand in the lists of windows by themselves.
+def _stand_in(lists: dict[ListName, Ranked], windowed: set[int], depth: int) -> None:
+    """Let facts without a window stand in the list of windows' vectors by their own.
 
     Else the best window would be first in its list however far from the query it is, and a fact outside of any dialogue
     could never come first.
     """
-    pairs: tuple[tuple[ListName, ListName], ...] = (("text", "text-window"), ("vector", "vector-window"))
-    for plain, window in pairs:
-        if plain in lists:
-            ids = json.dumps([row_id for row_id, _ in lists[plain]])
-            rows = tx.execute("SELECT id FROM turn_window WHERE id IN (SELECT value FROM json_each(?))", (ids,))
-            windowed = {row_id for (row_id,) in rows}
-            alone = [one for one in lists[plain] if one[0] not in windowed]
-            lists[window] = sorted([*lists[window], *alone], key=lambda one: (-one[1], one[0]))[:depth]
+    if "vector" in lists:
+        alone = [one for one in lists["vector"] if one[0] not in windowed]
+        lists["vector-window"] = sorted([*lists["vector-window"], *alone], key=lambda one: (-one[1], one[0]))[:depth]
+
+
+def _windowed(tx: Tx, lists: dict[ListName, Ranked]) -> set[int]:
+    """Those of the results that have windows."""
+    ids = json.dumps([row_id for ranked in lists.values() for row_id, _ in ranked])
+    rows: Any = tx.execute("SELECT id FROM turn_window WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+    return {row_id for (row_id,) in rows}
 
 
 def _chosen(tx: Tx, wanted: Wanted, fused: list[Fused]) -> list[Fused]:
