@@ -62,17 +62,14 @@ def fuse(
     A list is (id, score) pairs, best first, each id once. One list alone keeps its own scores. Empty lists count as
     lists: a result that only one of two could find is half as sure.
     """
-    # Words that stand in every other fact tell nothing apart, and neither does a list that found none better.
-    lists = {
-        name: ranked
-        for name, ranked in lists.items()
-        if not (name in _WORDS and len(lists) > 1 and ranked and ranked[0][1] < BM25_MIN) or how == "rrf"
-    }
     if len(lists) == 1:
         ((name, ranked),) = lists.items()
         return [Fused(id_, score, (Place(name, rank, score),)) for rank, (id_, score) in enumerate(ranked, 1)]
     worth = {name: _stretched(name, ranked) if how == "scores" else _reciprocal for name, ranked in lists.items()}
     best = {name: WEIGHTS[name] if how == "scores" else _reciprocal(1, 0.0) for name in lists}
+    if how == "scores" and _top(lists, "text-window") < BM25_MIN <= _top(lists, "text"):
+        # A few windows in which the words stand everywhere tell nothing apart, while the facts do.
+        worth["text-window"], best["text-window"] = _nothing, 0.0
     whole = sum(best.values())
     places: dict[int, list[Place]] = {}
     for name, ranked in lists.items():
@@ -92,6 +89,15 @@ def fuse(
         for id_, found in places.items()
     ]
     return sorted(fused, key=lambda one: (-one.score, one.id))
+
+
+def _top(lists: Mapping[ListName, Ranked], name: ListName) -> float:
+    ranked = lists.get(name)
+    return ranked[0][1] if ranked else BM25_MIN
+
+
+def _nothing(_: int, __: float) -> float:
+    return 0.0
 
 
 def _reciprocal(rank: int, _: float) -> float:
