@@ -70,15 +70,22 @@ class Readers:
             connection.close()
 
     def _run(self, reading: Reading, read: Callable[[Tx], Any]) -> None:
+        future = reading.future
+        result: Any = None
+        failure: Exception | None = None
+        # The place is free before the caller is told: what it does next may need it.
         try:
-            if not reading.future.set_running_or_notify_cancel():
+            if not future.set_running_or_notify_cancel():
                 return
-            try:
-                reading.future.set_result(reading.run(self._connection(), read))
-            except Exception as error:  # noqa: BLE001 - whatever a read raises is told to its caller
-                reading.future.set_exception(told(error, self._path))
+            result = reading.run(self._connection(), read)
+        except Exception as error:  # noqa: BLE001 - whatever a read raises is told to its caller
+            failure = told(error, self._path)
         finally:
             self._slots.release()
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)
 
     def _connection(self) -> apsw.Connection:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)
