@@ -21,6 +21,7 @@ from cortex.ops.journal import LocalJournal
 from cortex.ops.registry import Request
 from cortex.progress import Progress, silent
 from cortex.settings import Settings
+from cortex.trust.keyring import Keyring
 
 if TYPE_CHECKING:
     from cortex.embed.embedder import Embedder
@@ -95,6 +96,7 @@ def app_on(
         node_key=key,
         meaning=meaning,
         answers=Answers(),
+        keyring=Keyring(settings.home),
         progress=progress,
         caller=caller,
     )

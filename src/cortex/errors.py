@@ -3,10 +3,17 @@
     CortexError
     ├── Invalid          the request is wrong; says what was found and what is accepted
     ├── Unauthenticated  no valid credentials
+    │   └── BadSignature      a signature that does not fit what it signs
     ├── Forbidden        valid credentials, not allowed
+    │   └── KeyNotValid       a key that is unknown, of another agent, revoked or rotated
     ├── NotFound         nothing there, or nothing the caller may see
+    │   └── Forgotten         the fact was erased
     ├── Conflict         the state does not fit the request
-    │   └── RevisionConflict  `if_revision` is not the current revision
+    │   ├── RevisionConflict  `if_revision` is not the current revision
+    │   ├── Retracted         the fact is not believed any more
+    │   ├── IdConflict        an id that stands for something else already
+    │   ├── WrongLog          a ballot or event for another log
+    │   └── ClockAhead        a time further ahead than a sound clock could be
     ├── TooLarge         over a limit; names the limit
     ├── RateLimited      too many requests
     ├── Corrupt          the file does not hold what it should
@@ -42,12 +49,24 @@ class Unauthenticated(CortexError):
     kind = "unauthenticated"
 
 
+class BadSignature(Unauthenticated):
+    kind = "bad_signature"
+
+
 class Forbidden(CortexError):
     kind = "forbidden"
 
 
+class KeyNotValid(Forbidden):
+    kind = "key_not_valid"
+
+
 class NotFound(CortexError):
     kind = "not_found"
+
+
+class Forgotten(NotFound):
+    kind = "forgotten"
 
 
 class Conflict(CortexError):
@@ -56,6 +75,22 @@ class Conflict(CortexError):
 
 class RevisionConflict(Conflict):
     kind = "revision_conflict"
+
+
+class Retracted(Conflict):
+    kind = "retracted"
+
+
+class IdConflict(Conflict):
+    kind = "id_conflict"
+
+
+class WrongLog(Conflict):
+    kind = "wrong_log"
+
+
+class ClockAhead(Conflict):
+    kind = "clock_ahead"
 
 
 class TooLarge(CortexError):
@@ -89,10 +124,17 @@ BY_KIND: dict[str, type[CortexError]] = {
     for error in (
         Invalid,
         Unauthenticated,
+        BadSignature,
         Forbidden,
+        KeyNotValid,
         NotFound,
+        Forgotten,
         Conflict,
         RevisionConflict,
+        Retracted,
+        IdConflict,
+        WrongLog,
+        ClockAhead,
         TooLarge,
         RateLimited,
         Corrupt,

@@ -143,6 +143,12 @@ def _read_secret(given: Given) -> Value:
     return Secret(value) if isinstance(value, str) and re.fullmatch(rf"[!-~]{{1,{most}}}", value) else None
 
 
+def _read_passphrase(given: Given) -> Value:
+    value = given.value
+    usable = isinstance(value, str) and 0 < len(value) <= limits.PASSPHRASE_CHARS_MAX and value.isprintable()
+    return Secret(value) if usable else None
+
+
 def _read_presets(given: Given) -> Value:
     value = given.value
     names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
@@ -173,6 +179,7 @@ MODEL = _matching(
     f"1 to {limits.ENDPOINT_MODEL_CHARS_MAX} ASCII characters",
 )
 KEY = Kind(f"1 to {limits.ENDPOINT_KEY_CHARS_MAX} ASCII characters without spaces", _read_secret)
+PASSPHRASE = Kind(f"1 to {limits.PASSPHRASE_CHARS_MAX} printable characters", _read_passphrase)
 FUSION = _matching("|".join(FUSIONS), f"one of {', '.join(FUSIONS)}")
 SIDECAR_FROM = _whole(0, limits.SIDECAR_FROM_MAX)
 ENDPOINT_WAIT = _whole(limits.ENDPOINT_TIMEOUT_MS_MIN, limits.ENDPOINT_TIMEOUT_MS_MAX)

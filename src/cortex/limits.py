@@ -155,6 +155,16 @@ IMPORT_SECTION_BYTES_MAX = CONTENT_BYTES_MAX // 4
 IMPORT_PARAGRAPH_CHARS = 2_000
 IMPORT_PARAGRAPH_CHARS_MAX = 64 * IMPORT_PARAGRAPH_CHARS
 IMPORT_SLUG_CHARS_MAX = 64
+# An earlier Cortex's file: its agents, votes and chained tables. The leaves are those under all roots together.
+IMPORT_OLD_TABLES_MAX = 1_000
+IMPORT_OLD_AGENTS_MAX = 10_000
+IMPORT_OLD_VOTES_MAX = 100_000
+IMPORT_OLD_FIELD_BYTES_MAX = 64 << 10
+IMPORT_OLD_CHAIN_ROWS_MAX = 1_000_000
+IMPORT_OLD_TENANTS_MAX = 10_000
+IMPORT_OLD_ROOTS_MAX = 10_000
+IMPORT_OLD_LEAVES_MAX = 4 * IMPORT_OLD_CHAIN_ROWS_MAX
+IMPORT_OLD_SKIPS_MAX = 1_000
 
 # The ledger.
 CHECKPOINT_LEAVES = 1_000
@@ -171,6 +181,47 @@ NOTE_BYTES_MAX = 32 << 10
 NOTE_SIGNATURES_MAX = 64
 PROOF_HASHES_MAX = 53
 PROOF_EXTRA_BYTES_MAX = 4 << 10
+TIMESTAMP_BYTES_MAX = 64 << 10
+TIMESTAMP_ROOTS_BYTES_MAX = 1 << 20
+TIMESTAMP_SECONDS = 10
+
+# Witnesses: trust files; what a witness is told and answers; the witness that others ask.
+TRUST_FILE_BYTES_MAX = 256 << 10
+TRUST_NAMES_MAX = 256
+WITNESS_TIMEOUT_MS = 10_000
+WITNESS_ANSWER_BYTES_MAX = 64 << 10
+WITNESS_ATTEMPTS_MAX = 3
+WITNESS_SAID_CHARS = 200
+WITNESS_FILE_BYTES_MAX = 1 << 30
+WITNESS_GIT_SECONDS = 30
+WITNESS_LOCK_SECONDS = 10
+WITNESS_HEAD_BYTES_MAX = 16 << 10
+WITNESS_BODY_BYTES_MAX = 64 << 10
+WITNESS_PROOF_LINES_MAX = 63
+WITNESS_THREADS_MAX = 32
+WITNESS_IDLE_SECONDS = 10
+WITNESS_CONNECTION_SECONDS = 60
+WITNESS_BUSY_MS = 5_000
+
+# Votes. Roots are over complete batches of votes; a clock may be ahead by so much, and a log may jump by so much
+# without its admin.
+VOTE_BATCH_LEAVES = 1_000
+VOTES_BATCH_MAX = 1_000
+REASON_BYTES_MAX = 4 << 10
+EVENT_TEXT_CHARS_MAX = 256
+KEY_PROJECTS_MAX = 16
+CLOCK_AHEAD_SECONDS = 120
+CLOCK_JUMP_DAYS = 30
+
+# Keys of agents and of the admin, and the receipts that agents keep. A receipt's line holds its leaf twice (as ballot
+# and as text), a promise and a proof. The bounds of argon2id keep a junk file from taking all memory.
+OLD_KEYS_MAX = 1_000
+PASSPHRASE_CHARS_MAX = 1_024
+PASSPHRASE_OPS_MAX = 16
+PASSPHRASE_MEMORY_BYTES_MAX = 1 << 30
+RECEIPT_LINE_BYTES_MAX = 512 << 10
+RECEIPTS_BYTES_MAX = 4 << 30
+RECEIPTS_MAX = 1_000_000
 
 # What the command line reads of standard input or of a file given as `@FILE`: a full batch with its JSON.
 CLI_INPUT_BYTES_MAX = 4 * BATCH_BYTES_MAX
@@ -220,5 +271,7 @@ assert BATCH_BYTES_MAX >= CONTENT_BYTES_MAX, "a batch must hold at least one ful
 assert IMPORT_BATCH_FACTS <= BATCH_FACTS_MAX, "an import batch is a batch"
 assert IMPORT_LINE_BYTES_MAX > CONTENT_BYTES_MAX, "a full fact fits a line"
 assert NOTE_BYTES_MAX < BUNDLE_LINE_BYTES_MAX, "a note fits a line of a bundle"
+assert NOTE_BYTES_MAX + 64 * WITNESS_PROOF_LINES_MAX < WITNESS_BODY_BYTES_MAX, "a witness reads a full note and proof"
+assert RECEIPT_LINE_BYTES_MAX > 4 * (BUNDLE_LINE_BYTES_MAX + NOTE_BYTES_MAX), "a full receipt fits its line"
 assert 1 << PROOF_HASHES_MAX > SEQ_MAX, "a proof reaches every leaf that can be counted"
 assert MCP_DRAIN_MS < MCP_EXIT_MS, "calls under way are answered before the process is ended"

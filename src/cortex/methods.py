@@ -10,6 +10,7 @@ from cortex.memory.graph import EntitySummary
 from cortex.memory.model import Fact, Receipt, StoredFact
 from cortex.memory.recall import Briefing
 from cortex.memory.search import Hit
+from cortex.ops.balloting import NewVote
 from cortex.ops.doctor import Diagnose, Diagnosis
 from cortex.ops.embed import Embedded, EmbedFacts
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoredFacts, StoreFact, StoreFacts
@@ -32,9 +33,11 @@ from cortex.ops.model import ModelStatus, PulledModel, PullModel, ReadModelStatu
 from cortex.ops.node import BackedUp, Backup, Initialized, InitNode, ReadStatus, Reindex, Reindexed, Status
 from cortex.ops.projects import ListProjects, ProjectSummary, RenameProject
 from cortex.ops.registry import Request
+from cortex.ops.resolving import Resolution, ResolveFact
 from cortex.ops.search import Recall, SearchFacts
 from cortex.ops.transfer import ExportFacts, ExportReport, ImportFiles, ImportReport
 from cortex.ops.views import FactHistory, FactView, ListFacts, ReadHistory, ShowFact
+from cortex.ops.votes import CastVote, CastVotes, CountedVote, CountedVotes, FactVotes, ReadVotes
 
 R = TypeVar("R", bound=Struct)
 
@@ -304,6 +307,49 @@ class Methods:
         Its facts and their history come along.
         """
         return await self.call(RenameProject(**_given(locals())))
+
+    async def vote(
+        self,
+        *,
+        id: str,
+        vote: Literal[1, -1, 0],
+        reason: str | None = None,
+        vote_id: str | None = None,
+        agent: str | None = None,
+        revision: int | None = None,
+        ballot: dict[str, Any] | None = None,
+        sig: str | None = None,
+        salt: str | None = None,
+        key: str | None = None,
+    ) -> CountedVote:
+        """Vouch for a fact (1), dispute it (-1, with evidence in `reason`), or withdraw your vote (0).
+
+        Counts for the fact's newest revision, with the weight that the agent has earned. The answer says where the fact
+        stands and what a verdict still lacks.
+        """
+        return await self.call(CastVote(**_given(locals())))
+
+    async def vote_batch(self, *, votes: list[NewVote]) -> CountedVotes:
+        """Vote on several facts in one transaction: all of the votes count, or none and the wrong one is named."""
+        return await self.call(CastVotes(**_given(locals())))
+
+    async def votes(self, *, id: str, limit: int | None = None) -> FactVotes:
+        """Explain where a fact stands: score, verdict, what is missing, and each vote with its weight."""
+        return await self.call(ReadVotes(**_given(locals())))
+
+    async def resolve(
+        self,
+        *,
+        id: str,
+        truth: Literal["true", "false", "open"],
+        reason: str | None = None,
+        revision: int | None = None,
+    ) -> Resolution:
+        """Settle a fact by the admin key: it is true, it is false, or open to the votes again.
+
+        Those who voted gain or lose reputation by it at once.
+        """
+        return await self.call(ResolveFact(**_given(locals())))
 
     async def checkpoint(self) -> LedgerHead:
         """Sign the ledger as it stands: origin, number of entries, Merkle root. Keep it elsewhere to detect rewriting.

@@ -71,6 +71,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     embedder_timeout_ms: int
     vectors_sidecar_from: int
     search_fusion: Literal["scores", "rrf"]
+    admin_key: Path | None
+    admin_passphrase: kinds.Secret | None
 
     @property
     def node_key_path(self) -> Path:
@@ -169,6 +171,8 @@ SETTINGS: tuple[Setting, ...] = (
         "vectors from which a graph of them is made; 0 for never",
     ),
     Setting("search.fusion", "config", kinds.FUSION, "scores", "how the lists of a hybrid search become one"),
+    Setting("admin.key", "config", kinds.PATH, None, "file of the votes log's admin key; else below home"),
+    Setting("admin.passphrase", "environment", kinds.PASSPHRASE, None, "what unlocks the admin key", secret=True),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}

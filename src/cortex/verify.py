@@ -166,7 +166,7 @@ def parse_leaf(line: bytes) -> Leaf | None:
     try:
         matched = _LEAF.fullmatch(line.decode()) if len(line) <= LINE_BYTES_MAX else None
         first, count, digest, index, kind, prev, subject, ts = matched.groups() if matched else [""]
-        datetime.fromisoformat(ts)
+        _need(datetime.fromisoformat(ts).isoformat(timespec="microseconds") == ts, "24:00, which Python 3.14 reads")
         key = parse_vkey(subject[1:-1]) if kind == "origin" else None
     except ValueError:
         return None

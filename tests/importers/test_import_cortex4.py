@@ -156,16 +156,15 @@ def test_a_row_that_cannot_be_a_fact_is_skipped_alone(path: Path, content: bytes
     assert [Item, Skip] == [type(fine), type(skipped)]
 
 
-def test_votes_are_counted_and_said_not_to_be_imported(path: Path) -> None:
+def test_votes_are_no_facts_and_no_skips(path: Path) -> None:
     make(
         path,
         FACTS_4,
         "CREATE TABLE consensus_votes (id INTEGER PRIMARY KEY, fact_id INTEGER, agent TEXT, vote INTEGER)",
-        "CREATE TABLE consensus_votes_v2 (id INTEGER PRIMARY KEY)",
         "INSERT INTO consensus_votes VALUES (1, 1, 'ann', 1), (2, 1, 'bob', 1)",
     ).close()
 
-    assert Skip("table consensus_votes", "2 votes are not imported: they are not signed") == skip(path, "cortex4")
+    assert [] == read(path, "cortex4")
 
 
 def test_the_file_and_its_folder_stay_as_they_were(path: Path) -> None:

@@ -20,6 +20,7 @@ from cortex.ops.context import Caller, Context
 from cortex.ops.invoke import decode, invoke
 from cortex.ops.registry import Operation
 from cortex.settings import Settings
+from cortex.trust.keyring import Keyring
 
 
 @dataclass
@@ -69,6 +70,7 @@ def _without_file(settings: Settings) -> Context:
         node_key=NodeKey(settings.node_key_path),
         meaning=absent,
         answers=absent,
+        keyring=Keyring(settings.home),
         caller=caller,
     )
 

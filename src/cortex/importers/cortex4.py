@@ -1,12 +1,14 @@
 """The SQLite file of an earlier Cortex, version 4 and its successors: table `facts`, one item a row.
 
 Columns came and went between its versions, so they are read from the table. Times without an offset were UTC there. A
-deprecated fact keeps its `valid_until`; a tombstoned, quarantined or encrypted one is skipped. Votes are not imported:
-they carry no signature. The file is opened read-only, and nothing in it is trusted.
+deprecated fact keeps its `valid_until`; a tombstoned, quarantined or encrypted one is skipped. The row's id stays in
+the item's meta as `cortex4.id`: `cortex4_votes` reads the tables `agents`, `consensus_votes` and `consensus_votes_v2`,
+whose votes name it, and `cortex4_chains` checks the chained tables. The file is opened read-only, and nothing in it is
+trusted.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,56 +26,61 @@ _FLAGS = ("is_tombstoned", "is_quarantined")
 _READ = (*_KEPT, *_USED, *_FLAGS)
 _NUMBERS = frozenset({"id", "consensus_score", "tx_id"})
 _INFERRED = frozenset({"inferred", "hypothesis", "tentative", "speculative", "c1", "c2"})
-_VOTES = ("consensus_votes", "consensus_votes_v2")
+_REAL = "WHERE type = 'table' AND rootpage > 0"
 _ENCRYPTED = re.compile(r"v\d+_aesgcm:")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MINUTE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", re.ASCII)
 
 _Row = dict[str, str | None]
 
+# Text and bytes are bytes here, so that text which is not UTF-8 is found by whoever reads it.
+Value = int | float | bytes | None
+
 
 def require(path: Path) -> None:
     """Raise Invalid for a SQLite file that is not one of these, Corrupt for one that cannot be read."""
-    connection = _open(path)
+    connection = opened(path)
     try:
-        _columns(connection, path)
+        fact_columns(connection, path)
     except apsw.Error as error:
-        raise _fault(path, "its schema", error) from None
+        raise fault(path, "its schema", error) from None
     finally:
         connection.close()
 
 
 def read(path: Path, name: str) -> Iterator[Item | Skip]:
     """One item a row in the order of the file."""
-    connection = _open(path)
+    connection = opened(path)
     place_reached = "its schema"
     try:
-        columns = _columns(connection, path)
-        for number, row in enumerate(connection.execute(_select(columns)), start=1):
+        columns = fact_columns(connection, path)
+        found = rows(connection, "facts", columns, bytes_max=limits.CONTENT_BYTES_MAX)
+        for number, (largest, values) in enumerate(found, start=1):
             place_reached = f"row {number}"
-            yield _row_item(place_reached, columns, row, name)
-        yield from _votes(connection)
+            yield _row_item(place_reached, largest, values, name)
     except apsw.Error as error:
-        raise _fault(path, place_reached, error) from None
+        raise fault(path, place_reached, error) from None
     finally:
         connection.close()
 
 
-def _open(path: Path) -> apsw.Connection:
+def opened(path: Path) -> apsw.Connection:
+    """The file, to read from only. The caller closes it."""
     # Without a log or a journal beside it nobody is half-way through a write, and `immutable` leaves no files behind.
     beside = any(path.with_name(path.name + end).exists() for end in ("-wal", "-journal"))
     uri = path.absolute().as_uri() + ("?mode=ro" if beside else "?mode=ro&immutable=1")
     try:
         connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     except apsw.Error as error:
-        raise _fault(path, "its start", error) from None
+        raise fault(path, "its start", error) from None
     connection.set_busy_timeout(limits.BUSY_TIMEOUT_MS)
     connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     return connection
 
 
-def _fault(path: Path, reached: str, error: apsw.Error) -> Corrupt | Unavailable:
+def fault(path: Path, reached: str, error: apsw.Error) -> Corrupt | Unavailable:
+    """What an error of SQLite says about the file."""
     if isinstance(error, apsw.CorruptError | apsw.NotADBError | apsw.SQLError):
         return Corrupt(
             f"{str(path)!r} is damaged after {reached}: {error}", "repair it with `sqlite3 FILE .recover` and try again"
@@ -84,17 +91,11 @@ def _fault(path: Path, reached: str, error: apsw.Error) -> Corrupt | Unavailable
     )
 
 
-def _columns(connection: apsw.Connection, path: Path) -> list[str]:
-    # A root page tells a real table from a view or a virtual table, which could run anything.
-    tables = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 ORDER BY name LIMIT 1000"
-    )
-    names = [str(row[0]) for row in tables]
-    there: set[str] = set()
-    if "facts" in names:
-        there = {str(row[1]) for row in connection.execute("PRAGMA main.table_info(facts)")}
+def fact_columns(connection: apsw.Connection, path: Path) -> list[str]:
+    """The columns of `facts` that are read. Raises Invalid for a file without such a table."""
+    there = set(columns_of(connection, "facts"))
     if not there >= _REQUIRED:
-        found = place(", ".join(names[:10])) or "none"
+        found = place(", ".join(tables(connection)[:10])) or "none"
         raise Invalid(
             f"{str(path)!r} is a SQLite file, but not of Cortex 4; its tables: {found}",
             "export it with the program that made it, and import that",
@@ -102,25 +103,73 @@ def _columns(connection: apsw.Connection, path: Path) -> list[str]:
     return [column for column in _READ if column in there]
 
 
-def _select(columns: list[str]) -> str:
-    """The size of the largest value of a row, then its values.
-
-    As bytes, so that text which is not UTF-8 skips its row only; asked for their size first, so that none fills the
-    memory. The columns are names from _READ.
-    """
-    largest = ", ".join(f'ifnull(octet_length("{column}"), 0)' for column in columns)
-    bytes_max = limits.CONTENT_BYTES_MAX
-    fields = ", ".join(
-        f'CASE WHEN octet_length("{column}") <= {bytes_max} THEN CAST("{column}" AS BLOB) END' for column in columns
+def tables(connection: apsw.Connection) -> list[str]:
+    """The names of its real tables. A root page tells them from views and virtual tables, which could run anything."""
+    found = connection.execute(
+        f"SELECT name FROM main.sqlite_schema {_REAL} ORDER BY name LIMIT {limits.IMPORT_OLD_TABLES_MAX}"
     )
-    return f"SELECT max({largest}), {fields} FROM main.facts"
+    return [str(row[0]) for row in found]
 
 
-def _row_item(where: str, columns: list[str], values: tuple[Any, ...], name: str) -> Item | Skip:
+def columns_of(connection: apsw.Connection, table: str) -> list[str]:
+    """The columns of a real table that are stored in it, none where there is no such table."""
+    there = connection.execute(f"SELECT 1 FROM main.sqlite_schema {_REAL} AND name = ?", (table,))
+    if there.fetchone() is None:
+        return []
+    return [str(row[1]) for row in connection.execute(f"PRAGMA main.table_info({_quoted(table)})")]
+
+
+def rows(
+    connection: apsw.Connection, table: str, columns: Sequence[str], *, bytes_max: int, rest: str = ""
+) -> Iterator[tuple[int, dict[str, Value]]]:
+    """The size of the largest value of each row, and its values; None for one of more than `bytes_max`.
+
+    They are asked for their size first, so that none fills the memory. `rest` is what follows the table in the query.
+    """
+    names = [_quoted(column) for column in columns]
+    largest = ", ".join(f"ifnull(octet_length({name}), 0)" for name in names)
+    fields = ", ".join(
+        f"CASE WHEN typeof({name}) IN ('integer', 'real') THEN {name}"
+        f" WHEN octet_length({name}) <= {bytes_max} THEN CAST({name} AS BLOB) END"
+        for name in names
+    )
+    query = f"SELECT max(0, {largest}), {fields} FROM main.{_quoted(table)} NOT INDEXED {rest}"
+    for size, *values in connection.execute(query):
+        yield size, dict(zip(columns, values, strict=True))
+
+
+def text(value: Value) -> str | None:
+    """A value as text. Bytes that are not UTF-8 become lone surrogates."""
+    if value is None:
+        return None
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else repr(value)
+
+
+def number(written: str) -> int | float | str:
+    """An id as the items' meta has it: a number where it is one."""
+    found = _json(written)
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else written
+
+
+def instant(written: str | None) -> str | None:
+    """The stored form of a time as it was written there, None for anything else."""
+    if not written:
+        return None
+    written = written.strip()
+    if _DAY.fullmatch(written):
+        return utc(f"{written}T00:00:00Z")
+    if _MINUTE.fullmatch(written):
+        return utc(f"{written}:00Z")
+    return utc(written) or utc(f"{written}Z")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _row_item(where: str, largest: int, values: dict[str, Value], name: str) -> Item | Skip:
     row: _Row = dict.fromkeys(_READ)
-    largest, *fields = values
-    for column, value in zip(columns, fields, strict=True):
-        row[column] = None if value is None else bytes(value).decode("utf-8", "surrogateescape")
+    row |= {column: text(value) for column, value in values.items()}
     if row["id"] is not None:
         where = f"{where}, fact {place(row['id'])}"
     if largest > limits.CONTENT_BYTES_MAX:
@@ -137,8 +186,8 @@ def _row_item(where: str, columns: list[str], values: tuple[Any, ...], name: str
             source=row["source"] or name,
             meta=_meta(row),
             confidence="inferred" if confidence in _INFERRED else "stated",
-            valid_from=_instant(row["valid_from"]) or _instant(row["created_at"]),
-            valid_until=_instant(row["valid_until"]),
+            valid_from=instant(row["valid_from"]) or instant(row["created_at"]),
+            valid_until=instant(row["valid_until"]),
             project=row["project"] or None,
         )
     )
@@ -150,16 +199,16 @@ def _refusal(row: _Row) -> str | None:
             return f"it is {flag.removeprefix('is_')} there"
     if _ENCRYPTED.match(row["content"] or ""):
         return "its content is encrypted; export it with the program that holds the key"
-    if row["valid_until"] and _instant(row["valid_until"]) is None:
+    if row["valid_until"] and instant(row["valid_until"]) is None:
         return f"its end {place(row['valid_until'][:40])!r} is not a time"
     return None
 
 
-def _tags(text: str | None) -> tuple[str, ...]:
+def _tags(written: str | None) -> tuple[str, ...]:
     """JSON in the versions we know; a list with commas was accepted by hand."""
-    found: object = _json(text)
+    found: object = _json(written)
     if found is None:
-        found = (text or "").split(",")
+        found = (written or "").split(",")
     listed = found if isinstance(found, list) else []
     return tuple(dict.fromkeys(tag.strip() for tag in listed if isinstance(tag, str) and tag.strip()))
 
@@ -168,41 +217,20 @@ def _meta(row: _Row) -> dict[str, Any]:
     meta: dict[str, Any] = {}
     kept: dict[str, Any] = {column: row[column] for column in _KEPT if row[column] is not None}
     for column in _NUMBERS & kept.keys():
-        if isinstance(number := _json(kept[column]), int | float):
-            kept[column] = number
+        kept[column] = number(kept[column])
     for column in ("meta", "metadata"):
         found = _json(row[column])
         if isinstance(found, dict):
             meta |= found
         elif row[column]:
             kept[column] = row[column]
-    if row["valid_from"] and _instant(row["valid_from"]) is None:
+    if row["valid_from"] and instant(row["valid_from"]) is None:
         kept["valid_from"] = row["valid_from"]
     return meta | {"cortex4": kept}
 
 
-def _json(text: str | None) -> object:
+def _json(written: str | None) -> object:
     try:
-        return msgspec.json.decode((text or "").encode("utf-8", "surrogateescape"))
+        return msgspec.json.decode((written or "").encode("utf-8", "surrogateescape"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _instant(text: str | None) -> str | None:
-    if not text:
-        return None
-    text = text.strip()
-    if _DAY.fullmatch(text):
-        return utc(f"{text}T00:00:00Z")
-    if _MINUTE.fullmatch(text):
-        return utc(f"{text}:00Z")
-    return utc(text) or utc(f"{text}Z")
-
-
-def _votes(connection: apsw.Connection) -> Iterator[Skip]:
-    for table in _VOTES:
-        there = "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0 AND name = ?"
-        if connection.execute(there, (table,)).fetchone() is None:
-            continue
-        for (count,) in connection.execute(f"SELECT count(*) FROM main.{table} HAVING count(*) > 0"):
-            yield Skip(f"table {table}", f"{count} votes are not imported: they are not signed")

@@ -15,7 +15,11 @@ from cortex.errors import Corrupt, Invalid
 
 SEED_BYTES = 32
 
-_ED25519 = b"\x01"
+# What a key is for: the byte before the public key in the texts of signed-note. A log signs the text of its notes,
+# a witness a time and the text (tlog-cosignature).
+LOG = 1
+WITNESS = 4
+
 _PUBLIC_BYTES = 32
 _SIGNATURE_BYTES = 64
 _ROOT_BYTES = 32
@@ -50,19 +54,24 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key under a name; the two together are who signs."""
+    """A public key under a name; the two together are who signs. `kind` is LOG or WITNESS."""
 
     name: str
     public: bytes
+    kind: int = LOG
 
     @property
     def key_id(self) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:_KEY_ID_BYTES]
+        return hashlib.sha256(self.name.encode() + b"\n" + self._typed).digest()[:_KEY_ID_BYTES]
+
+    @property
+    def _typed(self) -> bytes:
+        return bytes([self.kind]) + self.public
 
     @property
     def vkey(self) -> str:
         """The key as policies and leaf 0 write it."""
-        return f"{self.name}+{self.key_id.hex()}+{encode_base64(_ED25519 + self.public)}"
+        return f"{self.name}+{self.key_id.hex()}+{encode_base64(self._typed)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +99,21 @@ class Signer:
         return self.key.vkey
 
 
-def parse_vkey(vkey: str) -> Key:
-    """The key of a `<name>+<hex key id>+<base64>` text. Raises Invalid if it is not of Ed25519."""
+def parse_vkey(vkey: str, kind: int = LOG) -> Key:
+    """The key of a `<name>+<hex key id>+<base64>` text. Raises Invalid if it is not an Ed25519 key of this kind."""
     matched = _VKEY.fullmatch(vkey)
     if matched is None:
         raise Invalid(f"{ascii(vkey)[:80]} is no verifier key", "the form is <name>+<key id>+<base64>")
     name, key_id, encoded = matched.groups()
     try:
         raw = decode_base64(encoded)
-        key = Key(name, raw[1:])
+        key = Key(name, raw[1:], kind)
         named = key.key_id.hex()
     except Corrupt:
         raise Invalid(f"{ascii(vkey)[:80]} is no verifier key", "its base64 is damaged") from None
-    if raw[:1] != _ED25519 or len(key.public) != _PUBLIC_BYTES:
-        raise Invalid(f"the key of {name} is not an Ed25519 log key", "give a key of type 1")
+    if raw[:1] != bytes([kind]) or len(key.public) != _PUBLIC_BYTES:
+        whose = "witness" if kind == WITNESS else "log"
+        raise Invalid(f"the key of {name} is not an Ed25519 {whose} key", f"give a key of type {kind}")
     if named != key_id:
         raise Invalid(f"the key of {name} has the id {named}, not {key_id}", "copy the whole verifier key again")
     return key
@@ -161,7 +171,7 @@ def verify_text(note: str, vkeys: Iterable[str], threshold: int = 1) -> str:
     for line in signatures:
         for key in keys:
             if (key.name, key.key_id) == (line.name, line.key_id):
-                _verify_signature(key, signed, line.signature)
+                verify_signature(key, signed, line.signature)
                 good.add(key.public)
     if len(good) < threshold:
         raise Corrupt(
@@ -178,7 +188,7 @@ def split_note(note: str) -> tuple[str, tuple[Signature, ...]]:
     text, blank, lines = note.rpartition("\n\n")
     if not text or not blank or not lines.endswith("\n"):
         raise Corrupt("a note without a text, an empty line and signatures that end in a newline", _hint)
-    signatures = tuple(_parse_signature(line) for line in lines[:-1].split("\n"))
+    signatures = tuple(parse_signature(line) for line in lines[:-1].split("\n"))
     if len(signatures) > limits.NOTE_SIGNATURES_MAX:
         raise Corrupt(f"a note with {len(signatures)} signatures", f"at most {limits.NOTE_SIGNATURES_MAX} are read")
     return text + "\n", signatures
@@ -211,7 +221,8 @@ def _check_characters(note: str) -> None:
         raise Corrupt(f"U+{ord(found[0]):04X} in a note", _hint)
 
 
-def _parse_signature(line: str) -> Signature:
+def parse_signature(line: str) -> Signature:
+    """One signature line without its newline. Raises Corrupt if malformed."""
     matched = _SIGNATURE.fullmatch(line)
     if matched is None:
         raise Corrupt(f"{ascii(line)[:80]} is no signature line", _hint)
@@ -232,7 +243,8 @@ def _parse_body(text: str) -> Checkpoint:
     return Checkpoint(matched[1], size, root)
 
 
-def _verify_signature(key: Key, signed: bytes, signature: bytes) -> None:
+def verify_signature(key: Key, signed: bytes, signature: bytes) -> None:
+    """Raises Corrupt unless `signature` is that of `key` over `signed`."""
     if len(signature) != _SIGNATURE_BYTES:
         raise Corrupt(f"a signature of {len(signature)} bytes by {key.name}", _hint)
     try:

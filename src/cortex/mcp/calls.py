@@ -11,7 +11,7 @@ from mcp.types import INVALID_PARAMS, CallToolRequestParams
 from msgspec import Struct, structs
 
 from cortex import limits, times
-from cortex.errors import CortexError, Internal
+from cortex.errors import CortexError, Internal, Invalid
 from cortex.mcp import budget, schemas, text, tools
 from cortex.mcp.desk import Calling, Desk, told
 from cortex.memory.model import Fact
@@ -36,7 +36,7 @@ async def call(
         names = ", ".join(tools.listed_name(name, desk.settings) for name in offered)
         raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {params.name[:100]!r}. There are: {names}")
     try:
-        request = _bounded(decode(operation, params.arguments or {}, lax=True), desk)
+        request = _bounded(decode(operation, _offered(operation, params.arguments or {}), lax=True), desk)
         response = await desk.run(calling, request)
         return await _result(desk, calling, operation, request, response)
     except CortexError as error:
@@ -54,6 +54,15 @@ async def shown(desk: Desk, calling: Calling, request: Request[Any]) -> str:
     response = await desk.run(calling, request)
     result = await _result(desk, calling, BY_REQUEST[type(request)], request, response)
     return str(result["content"][0]["text"])
+
+
+def _offered(operation: Operation, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, if none of them is one that a model may not give, such as who votes."""
+    assert operation.mcp is not None
+    for name in operation.mcp.hidden:
+        if name in arguments:
+            raise Invalid(f"{operation.tool_name} takes no {name}", "leave it out")
+    return arguments
 
 
 def _failed(error: CortexError) -> dict[str, Any]:

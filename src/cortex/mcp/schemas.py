@@ -13,9 +13,11 @@ Schema = dict[str, Any]
 _DROPPED = {"title", "$ref", "$defs", "anyOf", "oneOf"}
 
 
-def of_request(request: type[Struct]) -> Schema:
-    """What a tool takes. A field that may be null is simply one that may be left out."""
-    return _root(request) | {"additionalProperties": False}
+def of_request(request: type[Struct], hidden: tuple[str, ...] = ()) -> Schema:
+    """What a tool takes, but for `hidden` fields. A field that may be null is simply one that may be left out."""
+    schema = _root(request) | {"additionalProperties": False}
+    schema["properties"] = {name: part for name, part in schema["properties"].items() if name not in hidden}
+    return schema
 
 
 def of_response(response: type[Struct]) -> Schema:

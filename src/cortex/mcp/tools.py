@@ -42,7 +42,7 @@ def described(operation: Operation, settings: Settings) -> Tool:
         name=listed_name(operation.tool_name, settings),
         title=operation.mcp.title,
         description=operation.about,
-        input_schema=schemas.of_request(operation.request),
+        input_schema=schemas.of_request(operation.request, operation.mcp.hidden),
         output_schema=schemas.of_response(operation.response),
         annotations=ToolAnnotations(
             title=operation.mcp.title,

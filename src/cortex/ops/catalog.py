@@ -2,7 +2,22 @@
 
 from typing import Any
 
-from cortex.ops import commands, doctor, embed, facts, graph, ledger, model, node, projects, search, transfer, views
+from cortex.ops import (
+    commands,
+    doctor,
+    embed,
+    facts,
+    graph,
+    ledger,
+    model,
+    node,
+    projects,
+    resolving,
+    search,
+    transfer,
+    views,
+    votes,
+)
 from cortex.ops.journal import Command
 from cortex.ops.registry import Operation
 
@@ -28,6 +43,10 @@ OPERATIONS: tuple[Operation, ...] = (
     graph.path,
     projects.list_projects,
     projects.rename,
+    votes.cast,
+    votes.cast_batch,
+    votes.read,
+    resolving.resolve,
     ledger.checkpoint,
     ledger.verify,
     ledger.accept,

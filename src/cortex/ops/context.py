@@ -12,6 +12,7 @@ from cortex.meaning.meaning import Meaning
 from cortex.ops.answers import Answers
 from cortex.progress import Progress, silent
 from cortex.settings import Settings
+from cortex.trust.keyring import Keyring
 
 if TYPE_CHECKING:
     from cortex.ops.journal import Journal
@@ -40,6 +41,7 @@ class Context:
     node_key: NodeKey
     meaning: Meaning
     answers: Answers
+    keyring: Keyring
     caller: Caller
     progress: Progress = silent
     # Where an operation streams lines to; None where the face has no such place.

@@ -1,16 +1,23 @@
 """Changes as data: a command says what was decided, `apply` does it the same way on every machine and on replay."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from cortex.db.connect import Tx
+from cortex.db.connect import Tx, value
 from cortex.db.database import Database
+from cortex.errors import Unavailable
 from cortex.ledger import chain, sealing
 from cortex.ledger.keys import NodeKey
 from cortex.ops.registry import Order
 from cortex.settings import Settings
+from cortex.trust import apply
+from cortex.trust import log as votes_log
+from cortex.trust import sealing as votes_sealing
+from cortex.trust.apply import Applied
+from cortex.trust.events import Genesis, LogRestored, Signed
 
 R = TypeVar("R")
 
@@ -28,11 +35,49 @@ class Command(Struct, Generic[R], frozen=True, kw_only=True):
         raise TypeError(f"{type(self).__name__} has no apply")
 
 
+class EventsOrdered(Struct, frozen=True, kw_only=True, tag="events_ordered"):
+    """Signed events for the votes log: all are applied, or none. `at` is the wall clock of the node that proposes them.
+
+    Unless `exact`, an id that is there already counts as the same where it means the same.
+    """
+
+    at: str
+    events: tuple[Signed, ...]
+    exact: bool = True
+
+    def apply(self, tx: Tx) -> list[Applied]:
+        """Append the events. Reads and writes consensus tables only."""
+        events = self.events
+        done: list[Applied] = []
+        if events and isinstance(events[0].event, Genesis):
+            done.append(apply.start(tx, events[0], self.at))
+            events = events[1:]
+        log = votes_log.needed(tx)
+        done += [apply.apply(tx, log, signed, self.at, exact=self.exact) for signed in events]
+        votes_log.store(tx, log)
+        return done
+
+
+@dataclass(frozen=True)
+class Proposal(Generic[R]):
+    """What a node decided to propose, and what it does where that is applied: keep what is its own, read the answer."""
+
+    command: EventsOrdered
+    answer: Callable[[Tx, list[Applied]], R]
+
+
 class Journal(Protocol):
     """Where commands go: the local file now, an ordered log of a cluster with the same commands."""
 
     async def commit(self, command: Command[R]) -> R:
         """Apply `command` durably and return its result."""
+        ...
+
+    async def order(self, decide: Callable[[Tx], Proposal[R]]) -> R:
+        """Put what `decide` proposes, at this node's view, in its place in the votes log; return the answer.
+
+        `decide` may be run more than once.
+        """
         ...
 
 
@@ -56,6 +101,25 @@ class LocalJournal:
         self._committed()
         return result
 
+    async def order(self, decide: Callable[[Tx], Proposal[R]]) -> R:
+        """Decide and apply in the writer's next transaction: nothing changes in between."""
+        result = await self._database.write(lambda tx: self._order(tx, decide))
+        self._committed()
+        return result
+
+    def _order(self, tx: Tx, decide: Callable[[Tx], Proposal[R]]) -> R:
+        proposal = decide(tx)
+        _check_ours(tx, self._key, proposal.command)
+        answer = proposal.answer(tx, proposal.command.apply(tx))
+        votes_sealing.seal_if_due(
+            tx,
+            votes_log.needed(tx),
+            self._key,
+            leaves=self._settings.checkpoint_leaves,
+            seconds=self._settings.checkpoint_seconds,
+        )
+        return answer
+
     def _apply(self, tx: Tx, command: Command[R]) -> R:
         state = sealing.ensure_log(tx, self._key, at=command.at, actor=command.actor)
         with chain.appending(tx, state, at=command.at, actor=command.actor) as log:
@@ -64,3 +128,23 @@ class LocalJournal:
             tx, log.state, self._key, leaves=self._settings.checkpoint_leaves, seconds=self._settings.checkpoint_seconds
         )
         return result
+
+
+def _check_ours(tx: Tx, key: NodeKey, command: EventsOrdered) -> None:
+    """Raise Unavailable where this file may not go on with the log: put back from a backup, or without the log's key.
+
+    Else two copies could give one place in the log to different votes.
+    """
+    if command.events and isinstance(command.events[0].event, Genesis | LogRestored):
+        return
+    log = votes_log.needed(tx)
+    if value(tx, "SELECT restored FROM vote_seal"):
+        raise Unavailable(
+            "this file was put back from a backup, and the votes log does not say so yet",
+            "`cortex vote-ledger init` says so with the admin key",
+        )
+    if key.vkey(log.origin) != log.vkey:
+        raise Unavailable(
+            f"the key {key.path} is not the one that signs this votes log",
+            "put the right key back, or let `cortex vote-ledger init` go on with this one by the admin key",
+        )

@@ -77,12 +77,13 @@ class Cli:
 
 @dataclass(frozen=True)
 class Tool:
-    """An MCP tool. `preset` is the smallest preset that has it."""
+    """An MCP tool. `preset` is the smallest preset that has it; `hidden` fields are not for models to give."""
 
     preset: Literal["memory", "trust", "all"]
     title: str
     destructive: bool = False
     idempotent: bool = False
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

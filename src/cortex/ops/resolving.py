@@ -1,0 +1,102 @@
+"""Settling by a person's word, with the admin key, whether a fact is true."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from cortex import limits
+from cortex.db.connect import Tx
+from cortex.memory import votable
+from cortex.ops import fields, signing
+from cortex.ops.balloting import Reason, reason_digest
+from cortex.ops.context import Context
+from cortex.ops.journal import EventsOrdered, Proposal
+from cortex.ops.registry import Cli, Request, operation
+from cortex.ops.votes import Tally, tally
+from cortex.trust import events
+from cortex.trust import log as logs
+from cortex.trust.apply import Applied
+from cortex.trust.events import FactResolved
+from cortex.trust.keyring import sign
+
+_GROUP = "Trust"
+
+
+class ResolveFact(Request["Resolution"], frozen=True, kw_only=True):
+    """Settle by a person's word whether a fact is true."""
+
+    id: fields.FactId
+    truth: Annotated[
+        Literal["true", "false", "open"], Meta(description="true, false, or open: leave it to the votes again.")
+    ]
+    reason: Reason | None = None
+    revision: Annotated[int, Meta(description="Only if this is still the newest revision.", ge=1)] | None = None
+
+    def check(self) -> None:
+        """Raise Invalid or TooLarge for what the field types alone do not say."""
+        if self.reason is not None:
+            fields.check_bytes("reason", self.reason, limits.REASON_BYTES_MAX)
+
+
+class Resolution(Tally, frozen=True, kw_only=True):
+    """Where a fact stands after a person's word; `judged` agents gained or lost reputation by it."""
+
+    entry: int
+    hash: str
+    at: str
+    judged: int
+
+
+_TRUTHS: dict[str, Literal[-1, 0, 1]] = {"true": 1, "false": -1, "open": 0}
+
+
+# No tool: what is true is for a person to say, with the admin key.
+@operation(
+    "vote.resolve",
+    effect="write",
+    order="consensus",
+    file="needed",
+    method="resolve",
+    cli=(Cli("resolve ID TRUTH", group=_GROUP),),
+)
+async def resolve(ctx: Context, request: ResolveFact) -> Resolution:
+    """Settle a fact by the admin key: it is true, it is false, or open to the votes again.
+
+    Those who voted gain or lose reputation by it at once.
+    """
+    await signing.ensure_log(ctx)
+    at, event_id, salt = ctx.now(), ctx.new_id(), ctx.new_salt()
+
+    def decide(tx: Tx) -> Proposal[Resolution]:
+        log = logs.needed(tx)
+        on = votable.newest(tx, request.id)
+        votable.outdated(on, request.revision, None)
+        admin = signing.admin(ctx, log)
+        event = FactResolved(
+            at=at,
+            fact=on.fact,
+            fact_digest=on.digest.hex(),
+            id=event_id,
+            key=admin.public,
+            log=log.origin,
+            reason_digest=None if request.reason is None else reason_digest(salt, request.reason),
+            truth=_TRUTHS[request.truth],
+            v=events.VERSION,
+        )
+
+        def answer(tx: Tx, applied: list[Applied]) -> Resolution:
+            if request.reason is not None:
+                tx.execute(
+                    "INSERT INTO vote_reason (event_id, fact, salt, reason) VALUES (?, ?, ?, ?)",
+                    (event_id, on.fact, salt, request.reason),
+                )
+            judged: Any = tx.execute(
+                "SELECT count(*) FROM vote_judged WHERE fact = ? AND digest = ? AND amount_e6 > 0",
+                (on.fact, on.digest),
+            ).fetchone()
+            done = applied[0]
+            return Resolution(**tally(tx, log, on), entry=done.idx, hash=done.hash.hex(), at=done.ts, judged=judged[0])
+
+        return Proposal(EventsOrdered(at=at, events=(sign(event, admin),)), answer)
+
+    return await ctx.journal.order(decide)

@@ -1,0 +1,332 @@
+"""Operations on votes: cast one or several, read what stands, settle by a person's word."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cortex import limits
+from cortex.db.connect import Tx
+from cortex.errors import CortexError, Invalid, KeyNotValid
+from cortex.memory import votable
+from cortex.memory.votable import Votable
+from cortex.ops import fields, signing
+from cortex.ops.balloting import DecidedVote, Deciding, NewVote, ballot_of, brought, numbered
+from cortex.ops.context import Context
+from cortex.ops.journal import EventsOrdered, Proposal
+from cortex.ops.registry import Cli, Request, Tool, operation
+from cortex.trust import keyfiles, promise, receipts, standing
+from cortex.trust import log as logs
+from cortex.trust.apply import Applied
+from cortex.trust.events import Ballot
+from cortex.trust.log import Log
+from cortex.trust.receipts import AgentReceipt
+from cortex.trust.tally import Verdict
+
+_GROUP = "Trust"
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """Where the newest revision of a fact stands. `sigma` is the weighted sum of its votes."""
+
+    fact: str
+    revision: int
+    digest: str
+    verdict: Verdict
+    resolved: bool
+    consensus_score: float
+    sigma: float
+    rule: str
+    since: str | None
+    due: Annotated[str | None, Meta(description="When the voters will be judged by this verdict.")]
+    missing: Annotated[list[str], Meta(description="What a verdict still lacks.")]
+
+
+class CountedVote(Tally, frozen=True, kw_only=True):
+    """A vote in the ledger, and where the fact stands with it.
+
+    `repeated`: this vote_id was counted before, nothing changed. `promise` is the log's signed word that the entry will
+    stay.
+    """
+
+    agent: str
+    level: str
+    vote: int
+    weight: float
+    contribution: float
+    why_zero: str | None
+    custody: str
+    vote_id: str
+    entry: int
+    hash: str
+    at: str
+    origin: str
+    repeated: bool
+    promise: str | None
+    notes: list[str]
+
+
+class CastVote(NewVote, Request[CountedVote], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Vote on a fact."""
+
+    key: Annotated[fields.FilePath, Meta(description="File with the agent's private key.")] | None = None
+
+    def check(self) -> None:
+        """Raise Invalid or TooLarge for what the field types alone do not say."""
+        NewVote.check(self)
+        if self.key is not None and self.ballot is not None:
+            raise Invalid("both a key and a signed ballot are given", "give one of them")
+
+
+@operation(
+    "vote.cast",
+    effect="write",
+    order="consensus",
+    file="needed",
+    method="vote",
+    cli=(Cli("vote ID VOTE", group=_GROUP),),
+    mcp=Tool(
+        "memory", title="Vote on a fact", idempotent=True, hidden=("agent", "key", "ballot", "sig", "salt", "revision")
+    ),
+)
+async def cast(ctx: Context, request: CastVote) -> CountedVote:
+    """Vouch for a fact (1), dispute it (-1, with evidence in `reason`), or withdraw your vote (0).
+
+    Counts for the fact's newest revision, with the weight that the agent has earned. The answer says where the fact
+    stands and what a verdict still lacks.
+    """
+    return (await _cast(ctx, [request], request.key))[0]
+
+
+class CastVotes(Request["CountedVotes"], frozen=True, kw_only=True):
+    """Vote on several facts in one transaction."""
+
+    votes: Annotated[
+        list[NewVote], Meta(description="The votes, as JSON.", min_length=1, max_length=limits.VOTES_BATCH_MAX)
+    ]
+
+    def check(self) -> None:
+        """Check each vote and name the one that is wrong."""
+        for number, vote in enumerate(self.votes):
+            with numbered(number, len(self.votes)):
+                vote.check()
+
+
+class CountedVotes(Struct, frozen=True, kw_only=True):
+    """The votes of a batch in the order given."""
+
+    votes: list[CountedVote]
+
+
+@operation(
+    "vote.cast_batch",
+    effect="write",
+    order="consensus",
+    file="needed",
+    method="vote_batch",
+    cli=(Cli("vote-batch VOTES", group=_GROUP, stdin="votes"),),
+)
+async def cast_batch(ctx: Context, request: CastVotes) -> CountedVotes:
+    """Vote on several facts in one transaction: all of the votes count, or none and the wrong one is named."""
+    return CountedVotes(votes=await _cast(ctx, request.votes, None))
+
+
+async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) -> list[CountedVote]:
+    await signing.ensure_log(ctx)
+    key = None if key_file is None else await asyncio.to_thread(brought, key_file)
+    ballots = [ballot_of(vote) for vote in votes]
+    at, made = ctx.now(), [(ctx.new_id(), ctx.new_salt()) for _ in votes]
+    kept: list[DecidedVote] = []
+
+    def decide(tx: Tx) -> Proposal[list[CountedVote]]:
+        log = logs.needed(tx)
+        deciding = Deciding(ctx, tx, log, at, key)
+        decided = []
+        for number, (vote, ballot, fresh) in enumerate(zip(votes, ballots, made, strict=True)):
+            with numbered(number, len(votes)):
+                decided.append(deciding.vote(vote, ballot, *fresh))
+        kept[:] = decided
+        told = (*deciding.registered, *(vote.signed for vote in decided))
+        command = EventsOrdered(at=at, events=told, exact=all(ballot is not None for ballot in ballots))
+        return Proposal(command, lambda tx, applied: _answers(tx, decided, applied[len(deciding.registered) :]))
+
+    try:
+        counted = await ctx.journal.order(decide)
+    except KeyNotValid:
+        # Another process may have rotated the key that was read before.
+        ctx.keyring.forget()
+        counted = await ctx.journal.order(decide)
+    return [await _promised(ctx, vote, decided) for vote, decided in zip(counted, kept, strict=True)]
+
+
+def _answers(tx: Tx, decided: list[DecidedVote], applied: list[Applied]) -> list[CountedVote]:
+    log = logs.needed(tx)
+    answers = []
+    for vote, done in zip(decided, applied, strict=True):
+        event = vote.signed.event
+        assert isinstance(event, Ballot)
+        if vote.reason is not None and vote.salt is not None and not done.repeated:
+            tx.execute(
+                "INSERT INTO vote_reason (event_id, fact, salt, reason) VALUES (?, ?, ?, ?)",
+                (event.id, event.fact, vote.salt, vote.reason),
+            )
+        answers.append(_answer(tx, log, vote, event, done))
+    return answers
+
+
+def _answer(tx: Tx, log: Log, vote: DecidedVote, event: Ballot, done: Applied) -> CountedVote:
+    held = standing.one(tx, log, event.fact, bytes.fromhex(event.fact_digest), event.agent)
+    assert held is not None, "an applied vote is among the current ones"
+    return CountedVote(
+        **tally(tx, log, vote.on),
+        agent=event.agent,
+        level=held.level,
+        vote=event.vote,
+        weight=held.weight,
+        contribution=held.contribution,
+        why_zero=held.why_zero,
+        custody=vote.custody,
+        vote_id=event.id,
+        entry=done.idx,
+        hash=done.hash.hex(),
+        at=done.ts,
+        origin=log.origin,
+        repeated=done.repeated,
+        promise=None,
+        notes=_notes(event, vote, held.entry != done.idx),
+    )
+
+
+def _notes(event: Ballot, vote: DecidedVote, replaced: bool) -> list[str]:
+    notes = []
+    if event.agent == event.author:
+        notes.append("an author earns no reputation by voting on its own fact")
+    if event.fact_digest != vote.on.digest.hex():
+        notes.append("that vote was on an earlier revision; the score is that of the newest")
+    if replaced:
+        notes.append(f"agent {event.agent} has voted anew since")
+    return notes
+
+
+def tally(tx: Tx, log: Log | None, on: Votable) -> dict[str, Any]:
+    """The fields of a Tally."""
+    found = standing.of(tx, log, on.fact, on.digest)
+    return {
+        "fact": on.fact,
+        "revision": on.revision,
+        "digest": on.digest.hex(),
+        "verdict": found.verdict,
+        "resolved": found.resolved,
+        "consensus_score": found.consensus_score,
+        "sigma": found.sigma,
+        "rule": found.rule,
+        "since": found.since,
+        "due": found.due,
+        "missing": found.missing,
+    }
+
+
+async def _promised(ctx: Context, counted: CountedVote, decided: DecidedVote) -> CountedVote:
+    """The answer to a vote that its agent signed, with the log's promise; the agent's own file keeps both.
+
+    Where the server signed, nobody else holds a receipt.
+    """
+    if decided.custody == "server":
+        return counted
+    word = promise.sign(counted.origin, counted.entry, bytes.fromhex(counted.hash), ctx.node_key.signer(counted.origin))
+    counted = msgspec.structs.replace(counted, promise=word)
+    if decided.signer is None:
+        return counted
+    leaf = await ctx.database.read(lambda tx: logs.leaf_at(tx, counted.origin, counted.entry))
+    ballot = msgspec.to_builtins(decided.signed.event)
+    receipt = AgentReceipt(
+        ballot=ballot, sig=decided.signed.sigs[0].hex(), idx=counted.entry, leaf=leaf.decode(), promise=word
+    )
+    place = keyfiles.receipts_path(ctx.settings.home, counted.origin, counted.agent)
+    try:
+        await asyncio.to_thread(receipts.append, place, receipt)
+    except CortexError as error:
+        # The vote is in the ledger: that its receipt could not be kept is for the agent to know, and no failure of it.
+        note = f"the receipt could not be kept: {error.message}"
+        counted = msgspec.structs.replace(counted, notes=[*counted.notes, note])
+    return counted
+
+
+class ShownVote(Struct, frozen=True, kw_only=True):
+    """What one agent holds of a fact, and what that adds to the sum; `why_zero` says why it adds nothing."""
+
+    agent: str
+    level: str
+    vote: int
+    weight: float
+    contribution: float
+    why_zero: str | None
+    custody: Annotated[str, Meta(description="agent: signed with its own key; server: Cortex signed for it.")]
+    reason: str | None
+    at: str
+    entry: int
+    vote_id: str
+
+
+class FactVotes(Tally, frozen=True, kw_only=True):
+    """Where a fact stands and why: each current vote on its newest revision."""
+
+    votes: list[ShownVote]
+    more: Annotated[int, Meta(description="Votes beyond those shown.")]
+    earlier: Annotated[int, Meta(description="Votes on earlier revisions, which do not count for this one.")]
+
+
+class ReadVotes(Request[FactVotes], frozen=True, kw_only=True):
+    """Read the votes on a fact."""
+
+    id: fields.FactId
+    limit: Annotated[int, Meta(description="How many votes at most.", ge=1, le=limits.PAGE_MAX)] = limits.PAGE_DEFAULT
+
+
+@operation(
+    "vote.read",
+    effect="read",
+    order="local",
+    method="votes",
+    cli=(Cli("votes ID", group=_GROUP),),
+    mcp=Tool("trust", title="Read the votes on a fact"),
+)
+async def read(ctx: Context, request: ReadVotes) -> FactVotes:
+    """Explain where a fact stands: score, verdict, what is missing, and each vote with its weight."""
+
+    def run(tx: Tx) -> FactVotes:
+        on = votable.newest(tx, request.id, retracted=True)
+        log = logs.state(tx)
+        votes = [] if log is None else standing.held(tx, log, on.fact, on.digest, request.limit)
+        counts: Any = tx.execute(
+            "SELECT count(*) FILTER (WHERE digest = ?2), count(*) FILTER (WHERE digest <> ?2) FROM vote_current"
+            " WHERE fact = ?1",
+            (on.fact, on.digest),
+        ).fetchone()
+        return FactVotes(
+            **tally(tx, log, on),
+            votes=[_shown(tx, vote) for vote in votes],
+            more=counts[0] - len(votes),
+            earlier=counts[1],
+        )
+
+    return await ctx.database.read(run)
+
+
+def _shown(tx: Tx, vote: standing.HeldVote) -> ShownVote:
+    row: Any = tx.execute("SELECT reason FROM vote_reason WHERE event_id = ?", (vote.event_id,)).fetchone()
+    return ShownVote(
+        agent=vote.agent,
+        level=vote.level,
+        vote=vote.vote,
+        weight=vote.weight,
+        contribution=vote.contribution,
+        why_zero=vote.why_zero,
+        custody=vote.custody,
+        reason=None if row is None else row[0],
+        at=vote.at,
+        entry=vote.entry,
+        vote_id=vote.event_id,
+    )

@@ -1,0 +1,247 @@
+"""The receipts an agent keeps of its votes, outside the server's reach: one file, one JSON line each, only appended to.
+
+With them it is found when a vote was dropped or changed, and votes can be handed in again after an old backup came
+back.
+"""
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cortex import files, limits
+from cortex.errors import Corrupt, Invalid, NotFound, TooLarge, Unavailable
+from cortex.ledger.locking import locked
+from cortex.trust import private
+
+_BEGINNING = b'{"ballot":'
+_BLOCK_BYTES = 1 << 16
+
+_Id = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS_MAX)]
+_Sig = Annotated[str, Meta(pattern=r"\A[0-9a-f]{128}\Z")]
+_Idx = Annotated[int, Meta(ge=0, le=limits.SEQ_MAX)]
+
+_hint = "compare with a copy of the file; what the lines before it hold is in order"
+
+
+class AgentReceipt(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the agent signed, where the log put it, and what the log gave as its word (promise) or its proof."""
+
+    ballot: dict[str, str | int | None]
+    sig: _Sig
+    idx: _Idx
+    leaf: str
+    promise: str | None = None
+    proof: str | None = None
+
+    def __post_init__(self) -> None:
+        ballot_id = self.ballot.get("id")
+        if not isinstance(ballot_id, str) or not 0 < len(ballot_id) <= limits.NAME_CHARS_MAX:
+            raise ValueError("a ballot without an id")
+
+    @property
+    def id(self) -> str:
+        """The id of the ballot."""
+        return str(self.ballot["id"])
+
+
+_decoder = msgspec.json.Decoder(AgentReceipt)
+# Bytes that are no UTF-8 and depth are not told as a DecodeError.
+_DAMAGED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def append(path: Path, receipt: AgentReceipt) -> None:
+    """Add a receipt at the end of the file, on the disk when this returns; the file is made (0600) if need be.
+
+    What a crash left of a last line is cut off first. Raises Invalid and TooLarge for what could not be read back,
+    Corrupt where the file ends in something else, Unavailable where it cannot be written: it is then as it was.
+    """
+    line = _line(receipt)
+    handle = _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    try:
+        with locked(handle, path):
+            _append(handle, path, line)
+    except OSError as error:
+        raise Unavailable(
+            f"the receipt of {receipt.id} cannot be written to {path} ({error.strerror})",
+            "free space or make it writable, and ask for the receipt again",
+        ) from None
+    finally:
+        os.close(handle)
+
+
+def read(path: Path) -> Iterator[AgentReceipt]:
+    """The receipts in the order in which they came; none where there is no file.
+
+    What a crash left of a last line is passed over. Raises Corrupt naming the line for any other damage.
+    """
+    try:
+        handle = _opened(path, os.O_RDONLY)
+    except NotFound:
+        return
+    with os.fdopen(handle, "rb") as file:
+        try:
+            # Whole lines never change again. Only what follows them may, so it is read while nobody appends.
+            with locked(handle, path):
+                size = os.fstat(handle).st_size
+                end = _end_of_lines(handle, path, size)
+                tail = _read_at(handle, size - end, end)
+            yield from _receipts(file, path, end, tail)
+        except OSError as error:
+            raise Unavailable(f"{path} cannot be read ({error.strerror})", "check the disk") from None
+
+
+def latest(path: Path) -> dict[str, AgentReceipt]:
+    """What is known of each ballot by its id. A later line about the same entry adds to it or replaces its proof.
+
+    A line that puts the ballot at another place of the log (handed in again after a restored backup) stands for itself.
+    """
+    known: dict[str, AgentReceipt] = {}
+    for receipt in read(path):
+        before = known.get(receipt.id)
+        known[receipt.id] = receipt if before is None else _completed(path, before, receipt)
+        if len(known) > limits.RECEIPTS_MAX:
+            raise TooLarge(
+                f"{path} holds more than {limits.RECEIPTS_MAX} receipts (RECEIPTS_MAX)", "move the file away, keep it"
+            )
+    return known
+
+
+def _completed(path: Path, before: AgentReceipt, later: AgentReceipt) -> AgentReceipt:
+    if before.ballot != later.ballot:
+        raise Corrupt(f"{path} holds two different ballots with the id {later.id}", _hint)
+    if (before.sig, before.idx, before.leaf) != (later.sig, later.idx, later.leaf):
+        return later
+    return msgspec.structs.replace(
+        later,
+        promise=before.promise if later.promise is None else later.promise,
+        proof=before.proof if later.proof is None else later.proof,
+    )
+
+
+def _line(receipt: AgentReceipt) -> bytes:
+    try:
+        line = msgspec.json.encode(receipt) + b"\n"
+        readable = _decoder.decode(line) == receipt
+    except (msgspec.ValidationError, UnicodeEncodeError, TypeError, RecursionError) as error:
+        raise Invalid(f"a receipt that cannot be kept: {error}", "give what the log answered") from None
+    if not readable:
+        raise Invalid("a receipt that would not be read back as it is", "give what the log answered")
+    if len(line) > limits.RECEIPT_LINE_BYTES_MAX:
+        fits = f"at most {limits.RECEIPT_LINE_BYTES_MAX} are kept (RECEIPT_LINE_BYTES_MAX)"
+        raise TooLarge(f"a receipt of {len(line)} bytes", fits)
+    return line
+
+
+def _opened(path: Path, flags: int) -> int:
+    """A handle of the regular file. A pipe does not keep us waiting; Windows must not translate newlines."""
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        if flags & os.O_CREAT:
+            private.make_folder(path.parent)
+        handle = os.open(path, flags, 0o600)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"{path} is not there", "receipts come with votes") from None
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be opened ({error.strerror})", "check who owns it") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise Unavailable(f"{path} is not a regular file", "move it away")
+    return handle
+
+
+def _append(handle: int, path: Path, line: bytes) -> None:
+    size = os.fstat(handle).st_size
+    if size + len(line) > limits.RECEIPTS_BYTES_MAX:
+        raise TooLarge(
+            f"{path} would pass {limits.RECEIPTS_BYTES_MAX} bytes (RECEIPTS_BYTES_MAX)", "move it away, keep it"
+        )
+    end = _end_of_lines(handle, path, size)
+    if size == 0:
+        # Before the first line, so that a file with lines has a name that lasts.
+        files.sync_folder(path.parent)
+    elif end < size and _whole(_read_at(handle, size - end, end)):
+        # An editor took away the last newline: the line is not torn, since no beginning of an object is an object.
+        line, end = b"\n" + line, size
+    elif end < size:
+        os.ftruncate(handle, end)
+    try:
+        written = os.write(handle, line)
+        if written != len(line):
+            raise OSError(None, f"{written} of {len(line)} bytes fitted")
+        os.fsync(handle)
+    except OSError:
+        with _best_effort():
+            os.ftruncate(handle, end)
+        raise
+
+
+@contextmanager
+def _best_effort() -> Iterator[None]:
+    """A disk that cannot be written may not be cut either; what is left is a torn line, which the next append cuts."""
+    try:
+        yield
+    except OSError:
+        pass
+
+
+def _end_of_lines(handle: int, path: Path, size: int) -> int:
+    """Where the last whole line ends. Raises Corrupt where what follows is no receipt that a crash cut short."""
+    start = end = size
+    while start > 0 and size - start <= limits.RECEIPT_LINE_BYTES_MAX:
+        start = max(0, start - _BLOCK_BYTES)
+        newline = _read_at(handle, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    tail = _read_at(handle, min(size - end, limits.RECEIPT_LINE_BYTES_MAX + 1), end)
+    # A file system may grow a file before its content: the rest is NUL bytes then.
+    begun = tail.partition(b"\0")[0]
+    if size - end > limits.RECEIPT_LINE_BYTES_MAX or not (begun.startswith(_BEGINNING) or _BEGINNING.startswith(begun)):
+        raise Corrupt(f"{path} ends in {size - end} bytes that are no receipt", _hint)
+    return end
+
+
+def _read_at(handle: int, count: int, offset: int) -> bytes:
+    """Up to `count` bytes. Windows has no pread; the position is of no use to appends anyway."""
+    os.lseek(handle, offset, os.SEEK_SET)
+    parts: list[bytes] = []
+    while count > 0 and (part := os.read(handle, count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _whole(tail: bytes) -> bool:
+    try:
+        _decoder.decode(tail)
+    except _DAMAGED:
+        return False
+    return True
+
+
+def _receipts(file: io.BufferedReader, path: Path, end: int, tail: bytes) -> Iterator[AgentReceipt]:
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # nothing is buffered yet
+    number = place = 0
+    while place < end:
+        line = file.readline(limits.RECEIPT_LINE_BYTES_MAX + 1)
+        number, place = number + 1, place + len(line)
+        if not line.endswith(b"\n"):
+            raise Corrupt(f"{path}, line {number}: no line of at most {limits.RECEIPT_LINE_BYTES_MAX} bytes", _hint)
+        yield _decoded(line, path, number)
+    if tail and _whole(tail):
+        yield _decoded(tail, path, number + 1)
+
+
+def _decoded(line: bytes, path: Path, number: int) -> AgentReceipt:
+    try:
+        return _decoder.decode(line)
+    except _DAMAGED as error:
+        raise Corrupt(f"{path}, line {number}: {error}", _hint) from None

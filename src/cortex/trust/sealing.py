@@ -1,0 +1,52 @@
+"""Signing checkpoints of the votes log with the node's key: every so many leaves or seconds, and on demand."""
+
+from datetime import timedelta
+from typing import Any
+
+from cortex import times
+from cortex.db.connect import Tx
+from cortex.errors import KeyNotValid
+from cortex.ledger.checkpoint import Checkpoint, sign
+from cortex.ledger.keys import NodeKey
+from cortex.trust.log import Log
+
+
+def seal_if_due(tx: Tx, log: Log, key: NodeKey, *, leaves: int, seconds: int) -> None:
+    """Sign a checkpoint when `leaves` were appended or `seconds` went by (ledger time) since the last one."""
+    sealed_size, sealed_at = _sealed(tx)
+    if log.size == sealed_size:
+        return
+    due = sealed_at is None or log.size - sealed_size >= leaves
+    if due or times.parse(log.ts) - times.parse(sealed_at or log.ts) >= timedelta(seconds=seconds):
+        seal(tx, log, key)
+
+
+def seal(tx: Tx, log: Log, key: NodeKey) -> str:
+    """The signed checkpoint of the log as it stands; the last one again if nothing was appended since.
+
+    Raises KeyNotValid where the node's key is not the one that the log names: nobody could check what it signs.
+    """
+    last: Any = tx.execute(
+        "SELECT note FROM vote_checkpoints WHERE tree_size = ? ORDER BY id DESC LIMIT 1", (log.size,)
+    ).fetchone()
+    if last is not None:
+        return str(last[0])
+    if key.vkey(log.origin) != log.vkey:
+        raise KeyNotValid(
+            f"the node key {key.path} is not the one that the votes log names",
+            "put the right key file back, or let the admin key name this one: `cortex vote-ledger restored`",
+        )
+    root = log.root
+    note = sign(Checkpoint(log.origin, log.size, root), key.signer(log.origin))
+    tx.execute("UPDATE vote_seal SET checkpoints = checkpoints + 1, sealed_size = ?, sealed_at = ?", (log.size, log.ts))
+    tx.execute(
+        "INSERT INTO vote_checkpoints (id, tree_size, tree_root, note, created_at)"
+        " VALUES ((SELECT checkpoints FROM vote_seal), ?, ?, ?, ?)",
+        (log.size, root, note, log.ts),
+    )
+    return note
+
+
+def _sealed(tx: Tx) -> tuple[int, str | None]:
+    row: Any = tx.execute("SELECT sealed_size, sealed_at FROM vote_seal").fetchone()
+    return row[0], row[1]
