@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from cortex.errors import Invalid
 
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# Hour 24 is read by some versions of Python and refused by others.
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ]((?!24)\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _NAIVE = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", re.ASCII)
 
 type_hint = "an RFC 3339 time with an offset or Z, such as 2026-03-01T09:00:00Z"

@@ -1,8 +1,10 @@
 """Checks a ledger bundle or a proof of Cortex offline; this file needs Python 3.9 or later and nothing else.
 
-    python verify.py PATH [--trust FILE] [--checkpoint NOTE_FILE]... [--json]
+    python verify.py PATH [--trust FILE] [--checkpoint NOTE_FILE]... [--receipts FILE]... [--verdicts] [--json]
 
-Tampering is found relative to what was kept outside PATH: trusted keys (lines of `log <vkey>`), saved checkpoints.
+Tampering is found relative to what was kept outside PATH: trusted keys, saved checkpoints, an agent's receipts. A trust
+file has lines of `log <vkey> [url]`, `genesis <hash of leaf 0>`, `threshold <k>` and, as in C2SP tlog-policy, `witness
+<name> <vkey> [url]`, `group <name> <any|all|k> <member>...`, `quorum <name|none>`.
 Exit 0 valid, 1 tampered or refused, 3 could not check.
 """
 
@@ -10,8 +12,11 @@ from __future__ import annotations
 
 import argparse
 import base64
+import concurrent.futures
 import hashlib
+import heapq
 import hmac
+import importlib
 import itertools
 import json
 import os
@@ -20,15 +25,18 @@ import stat
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
-from functools import partial, reduce
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, localcontext
+from functools import lru_cache, partial, reduce
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 LINE_BYTES_MAX, NOTE_BYTES_MAX, FILE_BYTES_MAX, SHOWN_CHARS_MAX = 64 << 10, 32 << 10, 64 << 20, 1_000
 CHECKPOINTS_MAX, FINDINGS_MAX, FILES_MAX, ZIP_RATIO_MAX, INTEGER_MAX = 100_000, 100, 1_000, 200, (1 << 53) - 1
+RECEIPT_BYTES_MAX, TRUST_NAMES_MAX, TEXT_CHARS_MAX, JUMP_DAYS, JOBS_MAX = 512 << 10, 256, 256, 30, 64
 DISCLOSED = ["content", "type", "tags", "key", "source", "meta"]
 DISCLOSED += ["confidence", "valid_from", "valid_until", "thread", "seq"]
 MEMBERS = {"cortex-ledger/v1": ["log", "leaves", "checkpoints"], "cortex-proof/v1": ["leaf", "proof", "disclosure"]}
@@ -39,20 +47,24 @@ _ERRORS = (*_PLAIN, OSError, EOFError, RuntimeError, ArithmeticError, TypeError,
 # A leaf in its canonical form (RFC 8785, fixed fields, no control characters) is exactly what this matches.
 _TEXT = r'"[^"\\\x00-\x1f\x7f-\x9f]*(?:\\["\\][^"\\\x00-\x1f\x7f-\x9f]*)*"'
 _NUMBER = "(0|[1-9][0-9]{0,15})"
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}\.[0-9]{6}"
 _LEAF = re.compile(
     rf'{{"actor":{_TEXT},"batch":{_NUMBER},"batch_n":{_NUMBER},"digest":(null|{_TEXT}),"idx":{_NUMBER},'
     rf'"kind":"(origin|fact|revise|retract|erase|rename|import)","parent":(?:null|{_TEXT}),'
     rf'"prev":"([0-9a-f]{{64}})","project":(?:null|{_TEXT}),"rev":(?:null|{_TEXT}),"subject":(null|{_TEXT}),'
-    r'"ts":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6})Z","v":1}'
+    rf'"ts":"({_TIME})Z","v":1}}'
 )
 _NAME = "[^\\s+\x00-\x1f\x7f-\x9f]+"
 _SIGNATURE = f"— ({_NAME}) ([A-Za-z0-9+/]{{7,}}={{0,2}})\n"
 _BODY = f"([^\x00-\x1f\x7f-\x9f]+)\n{_NUMBER}\n([A-Za-z0-9+/]{{43}}=)\n"
+_PROMISE = f"cortex-promise/v1\n{_BODY}"
 _HASHES = "((?:[A-Za-z0-9+/]{43}=\n){0,53})"
 _PROOF = f"c2sp\\.org/tlog-proof@v1\n(?:extra ([A-Za-z0-9+/=]{{1,5464}})\n)?index {_NUMBER}\n{_HASHES}\n(?s:(.+))"
 
 Key = tuple[str, bytes, bytes]  # name, key id, and the public key or a signature by it
 Leaf = tuple[tuple[int, int], str, int, str, str, Any]  # batch, digest as JSON, idx, prev, ts, in leaf 0 the log's key
+Row = dict[str, Any]  # an object of a votes leaf
+Place = tuple[int, str, str]  # idx, prev, ts
 
 
 class Note(NamedTuple):
@@ -72,6 +84,7 @@ class Report:
     def __init__(self) -> None:
         self.origin, self.leaves, self.error = "", 0, ""
         self.notes, self.disclosed, self.findings = list[str](), dict[str, Any](), list[dict[str, str]]()
+        self.verdicts, self.agents = list[Row](), list[Row]()
 
     @property
     def exit_code(self) -> int:
@@ -89,15 +102,23 @@ class Report:
 
     def __str__(self) -> str:
         found = ["FAIL {code} id={id} {what}".format(**found) for found in self.findings]
+        counted = [f"verdict {json.dumps(row)}" for row in self.verdicts]
+        counted += [f"agent {json.dumps(row)}" for row in self.agents]
         ends = {0: "valid, as far as the lines above go", 1: f"NOT VALID: {len(found)} findings", 3: "not checked"}
-        return "\n".join([*self.notes, *found, ends[self.exit_code] + (f" ({self.error})" if self.error else "")])
+        end = ends[self.exit_code] + (f" ({self.error})" if self.error else "")
+        return "\n".join([*self.notes, *counted, *found, end])
 
 
 # Ed25519 (RFC 8032), strictly: canonical encodings only, S below the group order, no points of small order, and the
-# equation without the cofactor. Points are (X, Y, Z, T) with x = X/Z, y = Y/Z, xy = T/Z.
+# equation without the cofactor. Points are (X, Y, Z, T) with x = X/Z, y = Y/Z, xy = T/Z. Points to be added often are
+# kept as (y + x, y - x, 2dxy), which takes a multiplication less.
 _P, _ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 _D, _I = -121665 * pow(121666, -1, _P) % _P, pow(2, (_P - 1) // 4, _P)
 _Point = tuple[int, int, int, int]
+_Kept = tuple[int, int, int]
+_NOTHING = (0, 1, 1, 0)
+# A key that signs this often gets a table that spares the doublings (9 ms and 400 KiB each); at most so many keys do.
+_OFTEN, _TABLES_MAX, _KEY_BITS, _BASE_BITS = 20, 64, 5, 6
 
 
 def _add(one: _Point, two: _Point) -> _Point:
@@ -114,6 +135,13 @@ def _multiply(point: _Point, scalar: int) -> _Point:
     return total
 
 
+def _multiply(point: _Point, scalar: int) -> _Point:
+    total: _Point = _NOTHING
+    for bit in f"{scalar:b}":
+        total = _add(total, total) if bit == "0" else _add(_add(total, total), point)
+    return total
+
+
 def _decode(encoded: bytes) -> _Point | None:
     sign, y = divmod(int.from_bytes(encoded, "little"), 1 << 255)
     square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
@@ -125,15 +153,181 @@ def _decode(encoded: bytes) -> _Point | None:
     return x, y, 1, x * y % _P
 
 
+def _keep(points: list[_Point]) -> list[_Kept]:
+    """Points to be added often. One inversion serves all (Montgomery)."""
+    products, product = list[int](), 1
+    for point in points:
+        products.append(product)
+        product = product * point[2] % _P
+    inverse, kept = pow(product, -1, _P), list[_Kept]()
+    for point, before in itertools.zip_longest(reversed(points), reversed(products)):
+        own, inverse = inverse * before % _P, inverse * point[2] % _P
+        x, y = point[0] * own % _P, point[1] * own % _P
+        kept.append(((y + x) % _P, (y - x) % _P, 2 * _D * x * y % _P))
+    return kept[::-1]
+
+
+def _table(point: _Point, bits: int) -> list[list[_Kept]]:
+    """For each place of a scalar, of so many bits, the multiples of the point that a digit there stands for."""
+    points = list[_Point]()
+    for _ in range(-(-_ORDER.bit_length() // bits)):
+        multiple = point
+        for _ in range((1 << bits) - 1):
+            points.append(multiple)
+            multiple = _add(multiple, point)
+        point = multiple
+    kept, width = _keep(points), (1 << bits) - 1
+    return [kept[at : at + width] for at in range(0, len(kept), width)]
+
+
+def _add_multiple(point: _Point, table: list[list[_Kept]], scalar: int) -> _Point:
+    """The point and so many times that of a table."""
+    x, y, z, t = point
+    mask = len(table[0])
+    bits = mask.bit_length()
+    for row in table:
+        digit = scalar & mask
+        scalar >>= bits
+        if digit:
+            plus, minus, twice = row[digit - 1]
+            a, b, c, d = (y - x) * minus, (y + x) * plus, t * twice, 2 * z
+            e, f, g, h = (b - a) % _P, (d - c) % _P, (d + c) % _P, (b + a) % _P
+            x, y, z, t = e * f % _P, g * h % _P, f * g % _P, e * h % _P
+    return x, y, z, t
+
+
+def _digits(scalar: int) -> list[int]:
+    """Zeros and odd digits from -15 to 15, the lowest first, at least four zeros between two others."""
+    digits = list[int]()
+    while scalar:
+        digit = scalar & 31 if scalar & 1 else 0
+        digit -= 32 if digit > 15 else 0
+        digits.append(digit)
+        scalar = (scalar - digit) >> 1
+    return digits
+
+
+def _times(odd: list[_Kept], scalar: int) -> _Point:
+    """So many times a point, of which the odd multiples from 1 to 15 are given."""
+    x, y, z, t = _NOTHING
+    for digit in reversed(_digits(scalar)):
+        a, b, s = x * x % _P, y * y % _P, x + y
+        h, g = a + b, a - b
+        e, f = h - s * s % _P, 2 * z * z % _P + g
+        x, y, z = e * f % _P, g * h % _P, f * g % _P
+        if digit:
+            t = e * h % _P
+            plus, minus, twice = odd[abs(digit) >> 1]
+            if digit < 0:
+                plus, minus, twice = minus, plus, -twice
+            a, b, c, d = (y - x) * minus, (y + x) * plus, t * twice, 2 * z
+            e, f, g, h = (b - a) % _P, (d - c) % _P, (d + c) % _P, (b + a) % _P
+            x, y, z = e * f % _P, g * h % _P, f * g % _P
+        t = e * h  # of use where this was the last digit
+    return x, y, z, t % _P
+
+
+class _Public:
+    """A public key, negated, with what makes it quick to multiply."""
+
+    tables = 0
+
+    def __init__(self, point: _Point) -> None:
+        twice, odd = _add(point, point), [point]
+        while len(odd) < 8:
+            odd.append(_add(odd[-1], twice))
+        self.odd, self.point, self.uses, self.table = _keep(odd), point, 0, list[list[_Kept]]()
+
+    def times(self, scalar: int) -> _Point:
+        self.uses += 1
+        if self.uses == _OFTEN and _Public.tables < _TABLES_MAX:
+            _Public.tables += 1
+            self.table = _table(self.point, _KEY_BITS)
+        return _add_multiple(_NOTHING, self.table, scalar) if self.table else _times(self.odd, scalar)
+
+
+@lru_cache(maxsize=1)
+def _base() -> list[list[_Kept]]:
+    point = _decode(b"\x58" + b"\x66" * 31)
+    return _table(point, _BASE_BITS) if point else []
+
+
+@lru_cache(maxsize=2048)
+def _public(encoded: bytes) -> _Public | None:
+    """The key of 32 bytes; None for what is no point in canonical form, or one of small order."""
+    negated = _decode(encoded[:31] + bytes([encoded[31] ^ 128]))
+    return None if negated is None or _multiply(negated, 8)[0] == 0 else _Public(negated)
+
+
 def verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
-    base, scalar = _decode(b"\x58" + b"\x66" * 31), int.from_bytes(signature[32:], "little")
-    negated = _decode(public[:31] + bytes([public[31] ^ 128])) if (len(public), len(signature)) == (32, 64) else None
-    if base is None or negated is None or scalar >= _ORDER or _multiply(negated, 8)[0] == 0:
+    key = _public(public) if (len(public), len(signature)) == (32, 64) else None
+    scalar = int.from_bytes(signature[32:], "little")
+    if key is None or scalar >= _ORDER:
         return False
     hashed = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % _ORDER
-    point = _add(_multiply(base, scalar), _multiply(negated, hashed))
-    x, y = (value * pow(point[2], -1, _P) % _P for value in point[:2])
-    return _multiply(point, 8)[0] != 0 and signature[:32] == (y | (x & 1) << 255).to_bytes(32, "little")
+    point = _add_multiple(key.times(hashed), _base(), scalar)
+    inverse = pow(point[2], -1, _P)
+    x, y = point[0] * inverse % _P, point[1] * inverse % _P
+    return signature[:32] == (y | (x & 1) << 255).to_bytes(32, "little") and _multiply(point, 8)[0] != 0
+
+
+def verify_all(signatures: list[tuple[bytes, bytes, bytes]]) -> list[bool]:
+    return [verify_ed25519(*signature) for signature in signatures]
+
+
+class _Signatures:
+    """Signatures of leaves: checked in batches, by other processes once there are enough of them to be worth it."""
+
+    BATCH, ALONE = 256, 2_048
+
+    def __init__(self, jobs: int, report: Report) -> None:
+        self.jobs, self.report, self.pool, self.count = min(jobs, JOBS_MAX), report, None, 0
+        self.places, self.batch = list[tuple[str, int]](), list[tuple[bytes, bytes, bytes]]()
+        self.running = deque[tuple[Any, list[tuple[str, int]], list[tuple[bytes, bytes, bytes]]]]()
+
+    def add(self, code: str, where: int, signatures: Iterable[tuple[bytes, bytes, bytes]]) -> None:
+        for signature in signatures:
+            self.places.append((code, where))
+            self.batch.append(signature)
+            self.count += 1
+        if len(self.batch) >= self.BATCH:
+            self.send()
+
+    def send(self) -> None:
+        pool = self._pool() if self.jobs > 1 and self.count > self.ALONE else None
+        running = pool.submit(verify_all, self.batch) if pool else None
+        self.running.append((running, self.places, self.batch))
+        self.places, self.batch = [], []
+        while self.running and (not pool or len(self.running) > 2 * self.jobs):
+            self.take()
+
+    def _pool(self) -> Any:
+        if self.pool is None:
+            try:  # importing this takes longer than checking a small log
+                context = importlib.import_module("multiprocessing").get_context("spawn")
+                self.pool = concurrent.futures.ProcessPoolExecutor(self.jobs, mp_context=context)
+            except (ImportError, OSError, RuntimeError):  # no semaphores here: what is started is this process alone
+                self.jobs = 1
+        return self.pool
+
+    def take(self) -> None:
+        running, places, batch = self.running.popleft()
+        try:
+            good = running.result() if running else verify_all(batch)
+        except (OSError, RuntimeError, concurrent.futures.CancelledError):  # a process that could not start or ended
+            good, self.jobs = verify_all(batch), 1
+        for code, where in dict.fromkeys(itertools.compress(places, [not one for one in good])):
+            told = "the vote is not signed by its key" if code == "AGENT_SIG" else "not signed by who has to sign it"
+            self.report.fail(code, where, told)
+
+    def finish(self) -> None:
+        self.send()
+        while self.running:
+            self.take()
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
 
 
 def _unbase64(text: str) -> bytes:
@@ -142,23 +336,106 @@ def _unbase64(text: str) -> bytes:
     return raw
 
 
-def parse_vkey(text: str) -> Key:
-    """The key of a `<name>+<key id>+<base64>` text; ValueError if it is not a whole Ed25519 key."""
+def parse_vkey(text: str, algorithm: int = 1) -> Key:
+    """The key of a `<name>+<key id>+<base64>` text; ValueError if it is not a whole Ed25519 key of that use."""
     name, key_id, encoded = [*text.split("+", 2), "", ""][:3]
     raw = _unbase64(encoded)
     hashed = hashlib.sha256(name.encode() + b"\n" + raw).hexdigest()
-    whole = re.fullmatch(_NAME, name) and len(raw) == 33 and raw[0] == 1 and hashed[:8] == key_id
+    whole = re.fullmatch(_NAME, name) and len(raw) == 33 and raw[0] == algorithm and hashed[:8] == key_id
     _need(whole, "not a whole Ed25519 verifier key <name>+<key id>+<base64>")
     return name, bytes.fromhex(key_id), raw[1:]
 
 
-def parse_note(text: str) -> Note:
-    """The checkpoint of a signed note (C2SP); ValueError if it is malformed."""
-    matched = re.fullmatch(f"({_BODY})\n((?:{_SIGNATURE}){{1,64}})", text) if len(text) <= NOTE_BYTES_MAX else None
+def parse_note(text: str, body: str = _BODY) -> Note:
+    """The checkpoint of a signed note (C2SP), or the promise; ValueError if it is malformed."""
+    matched = re.fullmatch(f"({body})\n((?:{_SIGNATURE}){{1,64}})", text) if len(text) <= NOTE_BYTES_MAX else None
     if matched is None or len(text.encode()) > NOTE_BYTES_MAX or int(matched[3]) > INTEGER_MAX:
         raise ValueError("not a checkpoint in canonical form")
     signatures = [(name, (raw := _unbase64(text))[:4], raw[4:]) for name, text in re.findall(_SIGNATURE, matched[5])]
     return Note(matched[2], int(matched[3]), _unbase64(matched[4]), matched[1].encode(), signatures)
+
+
+def _signed_by(note: Note, keys: Iterable[Key]) -> list[tuple[bytes, bool]]:
+    """The keys that a note names of these, each with whether its signature is good."""
+    lines = ((key, line[2]) for key in keys for line in note.signatures if key[:2] == line[:2])
+    return [(key[2], verify_ed25519(key[2], note.signed, signature)) for key, signature in lines]
+
+
+def _cosigned_by(note: Note, key: Key) -> list[bool]:
+    """Whether each cosignature (C2SP, v1) by a witness is good."""
+    good = []
+    for line in note.signatures:
+        if key[:2] == line[:2]:
+            told = b"cosignature/v1\ntime %d\n" % int.from_bytes(line[2][:8], "big") + note.signed
+            good.append(line[2][:1] < b"\x80" and verify_ed25519(key[2], told, line[2][8:]))
+    return good
+
+
+class _Trust:
+    """What the caller believes: keys of logs and witnesses, how many of them have to sign, the first leaf."""
+
+    FORMS = {"log": (1, 2), "genesis": (1, 1), "threshold": (1, 1), "witness": (2, 3), "group": (3, 999)}
+    FORMS["quorum"] = (1, 1)
+
+    def __init__(self) -> None:
+        self.keys, self.genesis, self.threshold = list[Key](), set[str](), 0
+        self.witnesses, self.groups, self.quorum = dict[str, Key](), dict[str, tuple[int, list[str]]](), ""
+
+    def read(self, line: str) -> None:
+        word, *rest = re.split("[ \t]+", line)
+        least, most = self.FORMS.get(word, (1, 0))
+        _need(least <= len(rest) <= most and len(self.keys) < TRUST_NAMES_MAX, f"the line {line[:80]!r} is not known")
+        if word == "log":
+            self.keys.append(parse_vkey(rest[0]))
+        elif word == "genesis":
+            _need(_HEX(rest[0]), "a genesis that is no hash of 64 hex digits")
+            self.genesis.add(rest[0])
+        elif word == "threshold":
+            _need(re.fullmatch("[1-9][0-9]{0,8}", rest[0]) and not self.threshold, "a second threshold, or no number")
+            self.threshold = int(rest[0])
+        elif word == "quorum":
+            _need(not self.quorum and (rest[0] == "none" or self._named(rest[0])), "a second quorum, or of nobody")
+            self.quorum = rest[0]
+        else:
+            self._define(word, *rest)
+
+    def _named(self, name: str) -> bool:
+        return name in self.witnesses or name in self.groups
+
+    def _define(self, word: str, name: str, what: str, *rest: str) -> None:
+        room = len(self.witnesses) + len(self.groups) < 2 * TRUST_NAMES_MAX
+        _need(room and name != "none" and not self._named(name), f"the name {name[:80]!r} is taken, or one too many")
+        if word == "witness":
+            self.witnesses[name] = parse_vkey(what, 4)
+            return
+        taken = [member for _, members in self.groups.values() for member in members]
+        fits = all(self._named(member) for member in rest) and len({*taken, *rest}) == len(taken) + len(rest)
+        _need(fits, f"the group {name[:80]!r} names one that is not defined above, or that is a member already")
+        number = int(what) if re.fullmatch("[1-9][0-9]{0,8}", what) else {"any": 1, "all": len(rest)}.get(what, 0)
+        _need(0 < number <= len(rest), f"the group {name[:80]!r} asks for another number than it has members")
+        self.groups[name] = (number, list(rest))
+
+    def check(self) -> None:
+        own, seen = [(name, public) for name, _, public in self.keys], [key[2] for key in self.witnesses.values()]
+        _need(own and len(set(own)) == len(own) and len(set(seen)) == len(seen), "it names no log, or one key twice")
+        counts = [sum(name == other for other, _ in own) for name, _ in own]
+        _need(self.threshold <= min(counts), f"a threshold of {self.threshold} where a log has {min(counts)} keys")
+
+    def agree(self, note: Note, known: list[Key], report: Report) -> None:
+        """Hold a checkpoint against the threshold and the quorum, and say who signed it."""
+        signed = len({public for public, good in _signed_by(note, known) if good})
+        seen = {name for name, key in self.witnesses.items() if (lines := _cosigned_by(note, key)) and all(lines)}
+        told = (
+            f"signed by {signed} of {len(known)} log keys, cosigned by {len(seen)} of {len(self.witnesses)} witnesses"
+        )
+        bad = any(not all(_cosigned_by(note, key)) for key in self.witnesses.values())
+        for name, (number, members) in self.groups.items():
+            if len(seen.intersection(members)) >= number:
+                seen.add(name)
+        enough = signed >= (self.threshold or 1) and self.quorum in ("", "none", *seen) and not bad
+        asked = f"threshold {self.threshold or 1}, quorum {self.quorum or 'none'}"
+        report.fail("CHECKPOINT_SIG", note.size, f"{told}: not what is asked for ({asked})", unless=enough)
+        report.say(f"checkpoint of {note.size}: {told} ({asked})")
 
 
 def parse_leaf(line: bytes) -> Leaf | None:
@@ -173,6 +450,421 @@ def parse_leaf(line: bytes) -> Leaf | None:
     batch, idx = (int(first), int(count)), int(index)
     placed = batch[0] <= idx < sum(batch) and max(idx, batch[1]) <= INTEGER_MAX and (idx == 0) == (key is not None)
     return (batch, digest, idx, prev, ts, key) if placed else None
+
+
+# The votes log: what the members of leaves and events are, then the rules, as Cortex's trust/DESIGN.md has them.
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _integer(least: int, most: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _one_of(*values: Any) -> Callable[[Any], bool]:
+    return lambda value: any(type(value) is type(one) and value == one for one in values)
+
+
+def _or_null(form: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or form(value)
+
+
+def _list(form: Callable[[Any], bool], least: int, most: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and least <= len(value) <= most and all(map(form, value))
+
+
+def _object(forms: dict[str, Callable[[Any], bool]]) -> Callable[[Any], bool]:
+    names = forms.keys()
+    return lambda value: isinstance(value, dict) and value.keys() == names and all(forms[n](value[n]) for n in names)
+
+
+def _is_time(value: Any) -> bool:
+    return _matches(_TIME + "Z")(value) and _passes(datetime.fromisoformat, value[:-1])
+
+
+def _passes(parse: Callable[[str], object], value: str) -> bool:
+    try:
+        parse(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_projects(value: Any) -> bool:
+    globs: list[str] = value if _list(_matches("[^\x00-\x1f\x7f-\x9f]{1,128}"), 1, 16)(value) else []
+    return bool(globs) and globs == sorted(set(globs))
+
+
+_HEX, _FREE = _matches("[0-9a-f]{64}"), _matches(f"[^\x00-\x1f\x7f-\x9f]{{1,{TEXT_CHARS_MAX}}}")
+_ID, _AGENT = _matches("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), _matches("[A-Za-z0-9._@-]{1,64}")
+_SHARE, _SUM, _COUNT, _PRIOR = _integer(1, 999_999), _integer(1, 10**8), _integer(1, 1000), _integer(1, 10_000)
+_SIGN, _CUSTODY = _integer(-1, 1), _one_of("agent", "server")
+_VKEY: Callable[[Any], bool] = lambda value: _FREE(value) and _passes(parse_vkey, value)  # noqa: E731
+_POLICY = _object(
+    {
+        "cap_e6": _integer(0, 10**6),
+        "ceiling_e6": _SHARE,
+        "contested": _COUNT,
+        "floor_e6": _SHARE,
+        "half_life_days": _integer(1, 36_500),
+        "judge_e6": _SUM,
+        "prior": _object({level: _list(_PRIOR, 2, 2) for level in ("standard", "trusted", "untrusted")}),
+        "quorum": _COUNT,
+        "resolve": _COUNT,
+        "rule": _one_of("weighted", "linear"),
+        "settle_s": _integer(0, 366 * 86_400),
+        "threshold_e6": _SUM,
+    }
+)
+_LEVELS = ["revoked", "untrusted", "standard", "trusted"]  # from the lowest on
+_FACT = {"fact": _ID, "fact_digest": _HEX, "reason_digest": _or_null(_HEX)}
+_KEY = {"agent": _AGENT, "custody": _CUSTODY, "projects": _is_projects}
+_EVENTS = {
+    "genesis": {"policy": _POLICY, "vkey": _VKEY},
+    "agent": {**_KEY, "admin": _or_null(_HEX), "trust": _one_of(*_LEVELS[1:])},
+    "key": {
+        **{name: _or_null(form) for name, form in _KEY.items()},
+        "agent": _AGENT,
+        "by": _HEX,
+        "op": _one_of("add", "rotate", "revoke"),
+    },
+    "trust": {"agent": _AGENT, "trust": _one_of(*_LEVELS)},
+    "admin": {"new": _HEX},
+    "policy": {"policy": _POLICY},
+    "resolve": {**_FACT, "truth": _SIGN},
+    "restored": {"root": _HEX, "size": _integer(1, INTEGER_MAX), "vkey": _VKEY},
+    "vote": {**_FACT, "agent": _AGENT, "author": _FREE, "vote": _SIGN},
+}
+_COMMON = {"at": _is_time, "id": _ID, "key": _HEX, "log": _FREE, "v": _one_of(1)}
+_EVENT_FORMS = {kind: _object({**_COMMON, **forms}) for kind, forms in _EVENTS.items()}
+_VOTE_LEAF = _object(
+    {
+        "event": lambda event: isinstance(event, dict),
+        "idx": _integer(0, INTEGER_MAX),
+        "kind": _one_of(*_EVENTS),
+        "prev": _HEX,
+        "sigs": _list(_matches("[0-9a-f]{128}"), 0, 2),
+        "ts": _is_time,
+        "v": _one_of(1),
+        "weight_e6": _or_null(_integer(-INTEGER_MAX, INTEGER_MAX)),
+    }
+)
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+def parse_vote_leaf(line: bytes) -> Row | None:
+    """The leaf of a line of the votes log, or None when the line is not exactly what that log writes."""
+    try:
+        leaf: Row = json.loads(line.decode()) if len(line) <= LINE_BYTES_MAX else {}
+        good = _VOTE_LEAF(leaf) and _EVENT_FORMS[leaf["kind"]](leaf["event"]) and _canonical(leaf).encode() == line
+    except (ValueError, RecursionError):
+        return None
+    return leaf if good and _fits(leaf["kind"], leaf["event"], leaf) else None
+
+
+def _fits(kind: str, event: Row, leaf: Row) -> bool:
+    """What the forms of the single members do not say."""
+    revokes = event.get("op") == "revoke"
+    whole = kind != "key" or revokes == (event["custody"] is None) == (event["projects"] is None)
+    return whole and (leaf["idx"] == 0) == (kind == "genesis") and (leaf["weight_e6"] is None) == (kind != "vote")
+
+
+def _signers(kind: str, event: Row) -> list[str]:
+    """The keys that have to sign an event, in this order."""
+    names = {"agent": ["key", "admin"], "key": ["by", "key"], "admin": ["key", "new"]}.get(kind, ["key"])
+    names = ["by"] if event.get("op") == "revoke" else names
+    return [event[name] for name in names if event[name] is not None]
+
+
+def _check_signed(leaf: Row, signatures: _Signatures | None, report: Report) -> None:
+    """Have the signatures of an event checked; that they are as many as they should be is seen at once."""
+    kind, idx, keys = leaf["kind"], leaf["idx"], _signers(leaf["kind"], leaf["event"])
+    code, prefix = ("AGENT_SIG", "ballot/v1") if kind == "vote" else ("EVENT_SIG", f"event/v1\n{kind}")
+    told = f"cortex-{prefix}\n{_canonical(leaf['event'])}".encode()
+    whole = len(keys) == len(leaf["sigs"])
+    report.fail(code, idx, f"{len(leaf['sigs'])} signatures where {len(keys)} should be", unless=whole)
+    if whole and signatures:
+        pairs = ((bytes.fromhex(key), bytes.fromhex(leaf["sigs"][at])) for at, key in enumerate(keys))
+        signatures.add(code, idx, [(key, told, signature) for key, signature in pairs])
+
+
+_UNIT, _FADING, _DAY = 10**6, 10**12, 86_400 * 10**6
+_FORTY = Context(prec=40, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times of the log are UTC, all of them
+_LN2 = Decimal(2).ln(_FORTY)
+_DECIDED = {"verified": 1, "disputed": -1}
+
+
+def _micros(ts: str) -> int:
+    passed = datetime.fromisoformat(ts.rstrip("Z")) - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * _UNIT + passed.microseconds
+
+
+def _packed(event_id: str) -> bytes:
+    """An id in little room: those of a whole log are kept."""
+    return bytes.fromhex(event_id.replace("-", ""))
+
+
+@lru_cache(maxsize=4096)
+def _left(days: int, half_life_days: int) -> int:
+    """What is left of 10^12 after so many days. Products and quotients are rounded from left to right."""
+    with localcontext(_FORTY):
+        return int((-days * _LN2 / half_life_days).exp() * _FADING)
+
+
+def _faded(evidence: int, days: int, policy: Row) -> int:
+    return evidence * _left(days, policy["half_life_days"]) // _FADING if days > 0 else evidence
+
+
+@lru_cache(maxsize=65_536)
+def _weight(a_e6: int, b_e6: int, lowered: bool, floor_e6: int, ceiling_e6: int) -> int:
+    """The weight of an agent of this evidence, its prior included; `lowered` by one standard deviation of Beta(a, b)."""
+    with localcontext(_FORTY):
+        a, b = Decimal(a_e6) / _UNIT, Decimal(b_e6) / _UNIT
+        r = a / (a + b)
+        if lowered:
+            r -= (a * b / ((a + b) * (a + b) * (a + b + 1))).sqrt()
+        r = min(max(r, Decimal(floor_e6) / _UNIT), Decimal(ceiling_e6) / _UNIT)
+        return max(0, int((r / (1 - r)).ln() * _UNIT))
+
+
+class _Agent:
+    __slots__ = ("day", "evidence", "level", "texts")
+
+    def __init__(self, level: str, day: int) -> None:
+        self.level, self.evidence, self.day, self.texts = level, [0, 0], day, list[_Tally]()
+
+    @property
+    def vouched(self) -> bool:
+        return self.level in ("standard", "trusted")
+
+    def now(self, day: int, policy: Row) -> list[int]:
+        return [_faded(part, day - self.day, policy) for part in self.evidence]
+
+    def weight(self, evidence: list[int], policy: Row) -> int:
+        if self.level == "revoked":
+            return 0
+        a, b = (prior * _UNIT + part for prior, part in itertools.zip_longest(policy["prior"][self.level], evidence))
+        return _weight(a, b, not self.vouched, policy["floor_e6"], policy["ceiling_e6"])
+
+    def gain(self, agreed: bool, amount: int, day: int, policy: Row) -> None:
+        self.evidence, at = self.now(day, policy), 0 if agreed else 1
+        self.evidence[at], self.day = max(0, self.evidence[at] + amount), day
+
+
+class _Held(NamedTuple):
+    """What an agent holds of a text of a fact."""
+
+    vote: int
+    weight: int
+    vouched: bool
+    own: bool
+    counted: bool  # no longer where the agent was revoked
+
+
+class _Tally:
+    __slots__ = ("digest", "due", "fact", "held", "judged", "resolved", "settled", "sigma", "sums", "tenths", "verdict")
+
+    def __init__(self, fact: str, digest: str) -> None:
+        self.fact, self.digest, self.held, self.judged = fact, digest, dict[str, _Held](), dict[str, list[int]]()
+        # Weights with their signs and without, of vouched agents and of others; then voters for and against, vouched
+        # ones of positive weight and all that are not revoked.
+        self.sums, self.sigma, self.tenths, self.verdict = [0] * 8, 0, 10, "none"
+        self.due, self.settled, self.resolved = -1, 0, 0
+
+    def put(self, name: str, held: _Held) -> None:
+        for one, times in ((self.held.get(name), -1), (held, 1)):
+            if one and one.vote:
+                sums, against = self.sums, one.vote < 0
+                sums[0 if one.vouched else 2] += times * one.weight * one.vote
+                sums[1 if one.vouched else 3] += times * one.weight
+                sums[4 + against] += times * (one.vouched and one.weight > 0)
+                sums[6 + against] += times * one.counted
+        self.held[name] = held
+
+    def judge(self, policy: Row) -> str:
+        """The verdict by a policy, which is not yet that of the tally; sigma and tenths are."""
+        vouched, vouched_abs, others, others_abs, pro, con, all_pro, all_con = self.sums
+        if others_abs * _UNIT > policy["cap_e6"] * vouched_abs:
+            cut = abs(others) * policy["cap_e6"] * vouched_abs // (_UNIT * others_abs)
+            others = cut if others > 0 else -cut
+        self.sigma, self.tenths = vouched + others, 10 + all_pro - all_con
+        value, high, low = self.sigma, policy["threshold_e6"], -policy["threshold_e6"]
+        if policy["rule"] == "linear":
+            value, high, low, pro, con = self.tenths, 15, 5, all_pro, all_con
+        if policy["rule"] == "linear" or pro + con >= policy["quorum"]:
+            if value >= high:
+                return "verified"
+            if value <= low:
+                return "disputed"
+        return "contested" if min(pro, con) >= policy["contested"] else "none"
+
+
+class _Rules:
+    """What follows from the events of the votes log: keys, weights, verdicts, settling, evidence."""
+
+    def __init__(self, genesis: Row, ts: int) -> None:
+        self.admin, self.policy, self.latest = genesis["key"], genesis["policy"], ts
+        self.owners, self.ended = {genesis["key"]: ""}, dict[str, str]()  # an admin key is of no agent
+        self.agents, self.tallies = dict[str, _Agent](), dict[tuple[str, str], _Tally]()
+        self.ids = {_packed(genesis["id"])}
+        self.waiting = list[tuple[int, str, str]]()
+
+    def fault(self, kind: str, event: Row) -> tuple[str, str] | None:
+        """The code and the text of what forbids an event at this place, were it signed."""
+        if _packed(event["id"]) in self.ids:
+            return "EVENT_TWICE", f"the event {event['id']} is in the log already"
+        new = {"agent": "key", "key": "key", "admin": "new"}.get(kind, "")
+        if new and event.get("op") != "revoke" and event[new] in self.owners:
+            return "EVENT_TWICE", f"the key {event[new]} was in the log before"
+        if kind == "agent" and event["agent"] in self.agents:
+            return "EVENT_TWICE", f"the agent {event['agent']} is registered already"
+        if kind == "agent" and event["admin"] is None and event["trust"] != "untrusted":
+            return "EVENT_SIG", f"trust {event['trust']} without the admin key"
+        wrong = self._wrong_key(kind, event)
+        return ("KEY_NOT_VALID", wrong) if wrong else None
+
+    def _wrong_key(self, kind: str, event: Row) -> str:
+        if kind != "agent" and "agent" in event and event["agent"] not in self.agents:
+            return f"there is no agent {event['agent']}"
+        if kind == "vote":
+            return self._not_of(event["key"], event["agent"])
+        if kind == "agent":
+            return self._not_admin(event["admin"] or self.admin)
+        if kind != "key":
+            return self._not_admin(event["key"])
+        if event["op"] == "revoke":
+            return self._not_admin(event["by"]) or self._not_of(event["key"], event["agent"])
+        added = event["op"] == "add" and event["by"] == self.admin
+        return "" if added else self._not_of(event["by"], event["agent"])
+
+    def _not_admin(self, key: str) -> str:
+        return "" if key == self.admin else f"{key} is not the admin key in force"
+
+    def _not_of(self, key: str, agent: str) -> str:
+        if key not in self.ended and self.owners.get(key) == agent:
+            return ""
+        return f"the key {key} is not one of {agent}" + (f": it was {self.ended[key]}" if key in self.ended else "")
+
+    def apply(self, kind: str, event: Row, ts: int) -> int | None:
+        """Take an event in, whatever is wrong with it; of a vote the weight that it has by the rules."""
+        self._settle(ts)
+        self.ids.add(_packed(event["id"]))
+        known = "agent" not in event or kind == "agent" or event["agent"] in self.agents
+        weight: int | None = getattr(self, f"_{kind}")(event, ts) if known else None
+        return weight
+
+    def _agent(self, event: Row, ts: int) -> None:
+        self.agents.setdefault(event["agent"], _Agent(event["trust"], ts // _DAY))
+        self.owners.setdefault(event["key"], event["agent"])
+
+    def _key(self, event: Row, ts: int) -> None:
+        if event["op"] == "revoke":
+            self.ended.setdefault(event["key"], "revoked")
+            return
+        if event["op"] == "rotate":
+            self.ended.setdefault(event["by"], "rotated")
+        self.owners.setdefault(event["key"], event["agent"])
+
+    def _trust(self, event: Row, ts: int) -> None:
+        name, level = event["agent"], event["trust"]
+        agent = self.agents[name]
+        lower, agent.level = _LEVELS.index(level) < _LEVELS.index(agent.level), level
+        if level == "revoked":
+            self.ended = {**{key: level for key, owner in self.owners.items() if owner == name}, **self.ended}
+        if lower:
+            most = agent.weight([0, 0], self.policy) if agent.vouched else 0
+            for tally in agent.texts:
+                held = tally.held[name]
+                counted = held.counted and level != "revoked"
+                vouched = held.vouched and agent.vouched
+                tally.put(name, _Held(held.vote, min(held.weight, most), vouched, held.own, counted))
+                self._judge(tally, ts)
+
+    def _admin(self, event: Row, ts: int) -> None:
+        self.ended.setdefault(self.admin, "rotated")
+        self.admin = event["new"]
+        self.owners.setdefault(self.admin, "")
+
+    def _policy(self, event: Row, ts: int) -> None:
+        self.policy = event["policy"]
+        for tally in self.tallies.values():
+            self._judge(tally, ts)
+
+    def _restored(self, event: Row, ts: int) -> None:
+        """What it says of the log is checked where the log is known."""
+
+    def _vote(self, event: Row, ts: int) -> int:
+        name, agent = event["agent"], self.agents[event["agent"]]
+        weight = agent.weight(agent.now(ts // _DAY, self.policy), self.policy)
+        tally = self._tally(event)
+        if name not in tally.held:
+            agent.texts.append(tally)
+        tally.put(name, _Held(event["vote"], weight, agent.vouched, name == event["author"], counted=True))
+        self._judge(tally, ts)
+        return weight
+
+    def _resolve(self, event: Row, ts: int) -> None:
+        place = (event["fact"], event["fact_digest"])
+        if event["truth"] == (self.tallies[place].resolved if place in self.tallies else 0):
+            return
+        tally = self._tally(event)
+        tally.resolved = event["truth"]
+        self._take_back(tally, ts // _DAY)
+        if tally.resolved:
+            self._judge_voters(tally, tally.resolved, self.policy["resolve"] * _UNIT, ts // _DAY)
+        self._judge(tally, ts)
+
+    def _tally(self, event: Row) -> _Tally:
+        fact, digest = event["fact"], event["fact_digest"]
+        return self.tallies.setdefault((fact, digest), _Tally(fact, digest))
+
+    def _judge(self, tally: _Tally, ts: int) -> None:
+        verdict, before = tally.judge(self.policy), tally.verdict
+        tally.verdict = verdict
+        if verdict not in _DECIDED or tally.resolved or self.policy["rule"] == "linear":
+            tally.due = -1
+        elif verdict != before or (tally.due < 0 and tally.settled != _DECIDED[verdict]):
+            tally.due = ts + self.policy["settle_s"] * _UNIT
+            heapq.heappush(self.waiting, (tally.due, tally.fact, tally.digest))
+
+    def _settle(self, ts: int) -> None:
+        while self.waiting and self.waiting[0][0] <= ts:
+            due, fact, digest = heapq.heappop(self.waiting)
+            tally = self.tallies[fact, digest]
+            if tally.due != due:
+                continue
+            decided = _DECIDED[tally.verdict]
+            if not tally.settled:
+                self._judge_voters(tally, 0, _UNIT, due // _DAY)
+            elif tally.settled != decided:
+                self._take_back(tally, due // _DAY)
+            tally.due, tally.settled = -1, decided
+
+    def _judge_voters(self, tally: _Tally, truth: int, amount: int, day: int) -> None:
+        """Add to the evidence of all who voted but the author: by what is true, or by what the other vouched say."""
+        for name, held in tally.held.items():
+            others = tally.sums[0] - (held.vote * held.weight if held.vouched else 0)
+            if held.vote and not held.own and (truth or abs(others) > self.policy["judge_e6"]):
+                agreed = held.vote * (truth or others) > 0
+                self.agents[name].gain(agreed, amount, day, self.policy)
+                tally.judged[name] = [agreed, amount, day]
+
+    def _take_back(self, tally: _Tally, day: int) -> None:
+        for name, (agreed, amount, since) in tally.judged.items():
+            self.agents[name].gain(bool(agreed), -_faded(amount, day - since, self.policy), day, self.policy)
+        tally.judged.clear()
+
+    def tell(self, report: Report) -> None:
+        """What everything came to."""
+        linear = self.policy["rule"] == "linear"
+        for place in sorted(self.tallies):
+            tally = self.tallies[place]
+            row = {"fact": tally.fact, "digest": tally.digest, "sigma_e6": tally.sigma, "verdict": tally.verdict}
+            report.verdicts.append({**row, "tenths": tally.tenths if linear else None, "resolved": tally.resolved})
+        for name, agent in sorted(self.agents.items()):
+            evidence = {"for_e6": agent.evidence[0], "against_e6": agent.evidence[1], "day": agent.day}
+            report.agents.append({"agent": name, "level": agent.level, **evidence})
 
 
 def _node(left: bytes, right: bytes) -> bytes:
@@ -190,45 +882,166 @@ def _climb(hashed: bytes, index: int, size: int, proof: list[bytes]) -> bytes | 
     return hashed
 
 
+class _Transactions:
+    """What a log of changes of facts has of its own: batches."""
+
+    name, opening = "transactions", b'{"actor":'
+
+    def __init__(self) -> None:
+        self.keys, self.batch = list[tuple[int, Key]](), (0, 0)
+
+    def parse(self, line: bytes) -> tuple[Place, Any] | None:
+        leaf = parse_leaf(line)
+        return ((leaf[2], leaf[3], leaf[4]), leaf) if leaf else None
+
+    def begin(self, leaf: Leaf, hashed: bytes, report: Report) -> str:
+        key: Key | None = leaf[5]
+        self.keys = [(1, key)] if key else []
+        return key[0] if key else ""
+
+    def take(self, leaf: Leaf | None, idx: int, log: _Log, report: Report) -> None:
+        batch = leaf[0] if leaf else (log.next + 1, 0)
+        follows = batch == self.batch or batch[0] == idx == sum(self.batch)
+        report.fail("GAP", idx, "a torn batch", unless=follows or idx != log.next or not leaf)
+        self.batch = batch
+
+    def finish(self, log: _Log, report: Report) -> None:
+        report.fail("GAP", log.next, "the last batch is torn", unless=sum(self.batch) == log.next)
+        report.say(f"{log.size} leaves: form, links, order")
+
+
+class _Votes:
+    """What the votes log has of its own: signed events, and rules that say what follows from them."""
+
+    name, opening = "votes", b'{"event":'
+
+    def __init__(self, trust: _Trust, signatures: _Signatures | None, verdicts: bool) -> None:
+        self.keys, self.genesis, self.verdicts = list[tuple[int, Key]](), trust.genesis, verdicts
+        self.pinned, self.signatures, self.votes = bool(trust.genesis), signatures, 0
+        self.rules: _Rules | None = None
+
+    def parse(self, line: bytes) -> tuple[Place, Any] | None:
+        leaf = parse_vote_leaf(line)
+        return ((leaf["idx"], leaf["prev"], leaf["ts"]), leaf) if leaf else None
+
+    def begin(self, leaf: Row, hashed: bytes, report: Report) -> str:
+        event = leaf["event"]
+        if leaf["kind"] != "genesis":
+            return ""
+        self.keys, self.rules = [(1, parse_vkey(event["vkey"]))], _Rules(event, _micros(leaf["ts"]))
+        origin: str = event["log"]
+        named = re.fullmatch("cortex/votes/[0-9a-f]{16}/[0-9a-f]{16}", origin) and self.keys[0][1][0] == origin
+        report.fail("ORIGIN", 0, "the genesis does not name a votes log and its key", unless=named)
+        trusted = not self.pinned or hashed.hex() in self.genesis
+        report.fail("ORIGIN", 0, "this is not the genesis that is trusted", unless=trusted)
+        return origin
+
+    def take(self, leaf: Row | None, idx: int, log: _Log, report: Report) -> None:
+        if leaf is None:
+            return
+        kind, event = leaf["kind"], leaf["event"]
+        _check_signed(leaf, self.signatures, report)
+        if self.rules is None or log.size == 0 or kind == "genesis":
+            return
+        ts = _micros(leaf["ts"])
+        jumped = ts - self.rules.latest > JUMP_DAYS * _DAY and kind not in ("policy", "restored")
+        report.fail("WEIGHT_POLICY", idx, f"over {JUMP_DAYS} days after the leaf before", unless=not jumped)
+        elsewhere = f"it was signed for another log, {ascii(event['log'])}"
+        fault = self.rules.fault(kind, event) if event["log"] == report.origin else ("EVENT_SIG", elsewhere)
+        self.rules.latest = max(self.rules.latest, ts)
+        weight = self.rules.apply(kind, event, ts)
+        if fault:
+            report.fail(fault[0], idx, fault[1])
+        elif kind == "vote":
+            told = f"the weight is {leaf['weight_e6']}, by the rules it is {weight}"
+            report.fail("WEIGHT_POLICY", idx, told, unless=weight == leaf["weight_e6"])
+        if kind == "restored":
+            self._restored(event, idx, log, report)
+        self.votes += kind == "vote"
+
+    def _restored(self, event: Row, idx: int, log: _Log, report: Report) -> None:
+        key, same = parse_vkey(event["vkey"]), (event["size"], event["root"]) == (log.size, log.root.hex())
+        report.fail("HISTORY_REWRITTEN", idx, "the log before it is not the one that was restored", unless=same)
+        report.fail("ORIGIN", idx, "a key of another log", unless=key[0] == report.origin)
+        self.keys.append((log.size + 1, key))
+
+    def finish(self, log: _Log, report: Report) -> None:
+        if self.signatures:
+            self.signatures.finish()
+        if self.rules and self.verdicts:
+            self.rules.tell(report)
+        report.say(f"{log.size} leaves: form, links, order; {self.votes} votes: keys, weights, settling")
+        checked = f"{self.signatures.count} signatures of events" if self.signatures else "signatures of events: not"
+        report.say(f"{checked} checked", "ok" if self.signatures else "--")
+        report.say("genesis trusted" if self.pinned else "genesis not pinned", "ok" if self.pinned else "--")
+
+
 class _Log:
-    def __init__(self, wanted: Iterable[int]) -> None:
+    """What both logs are: lines, links, indexes, times and a tree. The hashes of the leaves `held` are kept."""
+
+    def __init__(
+        self, wanted: Iterable[int], book: _Transactions | _Votes | None = None, held: Iterable[int] = ()
+    ) -> None:
         self.wanted, self.roots = frozenset([0, *wanted]), {0: hashlib.sha256().digest()}
-        self.range, self.keys = list[bytes](), list[Key]()
-        self.size, self.next, self.batch, self.prev, self.ts = 0, 0, (0, 0), "", ""
+        self.book, self.range = book or _Transactions(), list[bytes]()
+        self.held, self.hashes = frozenset(held), dict[int, bytes]()
+        self.size, self.next, self.prev, self.ts = 0, 0, "", ""
+
+    @property
+    def root(self) -> bytes:
+        return reduce(lambda right, left: _node(left, right), self.range[::-1])
 
     def append(self, line: bytes, report: Report) -> None:
         whole = len(line) <= LINE_BYTES_MAX + 1 and line[-1:] == b"\n"
         report.fail("LEAF_FORM", self.next, "the line is too long or has no end", unless=whole)
         _need(whole, "the rest was not read")
-        hashed, leaf = hashlib.sha256(b"\0" + line[:-1]).digest(), parse_leaf(line[:-1])
-        report.fail("LEAF_FORM", self.next, "not a leaf in canonical form", unless=leaf)
-        batch, _, idx, prev, ts, key = leaf or ((self.next + 1, 0), "", self.next, self.prev, self.ts, None)
-        if key and self.size == 0:
-            self.keys, report.origin = [key], key[0]
-            self.prev = hashlib.sha256(key[0].encode()).hexdigest()
-        linked, follows = prev == self.prev, batch == self.batch or batch[0] == idx == sum(self.batch)
-        report.fail("CHAIN_LINK", idx, "prev is not the hash of the leaf before, or of the origin", unless=linked)
+        hashed, found = hashlib.sha256(b"\0" + line[:-1]).digest(), self.book.parse(line[:-1])
+        report.fail("LEAF_FORM", self.next, "not a leaf in canonical form", unless=found)
+        (idx, prev, ts), leaf = found or ((self.next, self.prev, self.ts), None)
+        if leaf and self.size == 0 and (origin := self.book.begin(leaf, hashed, report)):
+            report.origin, self.prev = origin, hashlib.sha256(origin.encode()).hexdigest()
+        report.fail(
+            "CHAIN_LINK", idx, "prev is not the hash of the leaf before, or of the origin", unless=prev == self.prev
+        )
         report.fail("GAP", self.next, f"leaf {idx} stands where leaf {self.next} should", unless=idx == self.next)
-        report.fail("GAP", idx, "a torn batch", unless=follows or idx != self.next or not leaf)
-        report.fail("TIME_ORDER", idx, f"{ts}Z is earlier than the leaf before", unless=ts >= self.ts)
-        self.next, self.ts, self.batch, self.prev, size = idx + 1, ts, batch, hashed.hex(), self.size
+        report.fail("TIME_ORDER", idx, f"{ts} is earlier than the leaf before", unless=ts >= self.ts)
+        self.book.take(leaf, idx, self, report)
+        if self.size in self.held:
+            self.hashes[self.size] = hashed
+        self.next, self.ts, self.prev, size = idx + 1, ts, hashed.hex(), self.size
         while size & 1:
             hashed, size = _node(self.range.pop(), hashed), size >> 1
         self.range.append(hashed)
         self.size = report.leaves = self.size + 1
         if self.size in self.wanted:
-            self.roots[self.size] = reduce(lambda right, left: _node(left, right), self.range[::-1])
+            self.roots[self.size] = self.root
 
 
-def _vouch(own: list[Note], kept: list[Note], roots: dict[int, bytes], keys: list[Key], report: Report) -> None:
+class _Outside(NamedTuple):
+    """What the caller kept outside the bundle."""
+
+    trust: _Trust
+    notes: list[Note]
+    receipts: dict[str, _Receipt]
+
+    def known(self, own: list[tuple[int, Key]], origin: str) -> Callable[[int], list[Key]]:
+        """The keys that may sign a checkpoint of a size: the trusted ones, else the one that the log names there."""
+        trusted = [key for key in self.trust.keys if key[0] == origin]
+        return lambda size: trusted if self.trust.keys else [key for start, key in own if start <= size][-1:]
+
+
+def _vouch(
+    own: list[Note], outside: _Outside, roots: dict[int, bytes], keys: list[tuple[int, Key]], report: Report
+) -> None:
     """Hold the bundle's own checkpoints and the remembered ones against the roots of the log."""
-    known, seen = [key for key in keys if key[0] == report.origin], dict[int, bytes]()
-    if keys and report.origin and not known:
+    known, trust, seen = outside.known(keys, report.origin), outside.trust, dict[int, bytes]()
+    if trust.keys and report.origin and not known(0):
         report.fail("ORIGIN", "-", "this is no log that is trusted")
         return
-    for at, note in enumerate([*own, *kept]):
+    before = len(report.findings)
+    for at, note in enumerate([*own, *outside.notes]):
         where, remembered = note.size, at >= len(own)
-        good = [verify_ed25519(k[2], note.signed, s[2]) for k in known for s in note.signatures if k[:2] == s[:2]]
+        good = [fine for _, fine in _signed_by(note, known(where))]
         if report.origin not in ("", note.origin):
             report.fail("ORIGIN", where, "a checkpoint of another log")
         elif not all(good) or not (good or remembered):
@@ -239,52 +1052,241 @@ def _vouch(own: list[Note], kept: list[Note], roots: dict[int, bytes], keys: lis
             report.fail("HISTORY_REWRITTEN", where, "the checkpoint has another root than the leaves")
         one = not (good and all(good)) or seen.setdefault(where, note.root) == note.root
         report.fail("SPLIT_VIEW", where, "two signed checkpoints of this size have different roots", unless=one)
+    signed_badly = any(found["code"] in ("CHECKPOINT_SIG", "ORIGIN") for found in report.findings[before:])
+    if own and trust.keys and not signed_badly:
+        trust.agree(own[-1], known(own[-1].size), report)
 
 
-def _check_log(document: dict[str, Any], trusted: list[Key], kept: list[Note], report: Report) -> None:
-    _need(document["log"] == "transactions", "a bundle of another log than that of the transactions")
+class _Options(NamedTuple):
+    jobs: int = 1
+    signatures: bool = True
+    verdicts: bool = False
+
+
+def _book(
+    document: dict[str, Any], outside: _Outside, signatures: _Signatures, options: _Options, report: Report
+) -> Any:
+    """What reads the leaves of a bundle; they show of which log it is, and JSON says it too."""
+    leaves = iter(document["leaves"])
+    first = next(leaves, "")
+    document["leaves"] = itertools.chain([first] if first else [], leaves)
+    shown = first if isinstance(first, bytes) else first.encode("utf-8", "surrogatepass")
+    openings = [book.name for book in (_Transactions, _Votes) if shown.startswith(book.opening)]
+    name = document["log"] or (openings or ["transactions"])[0]
+    _need(name in ("transactions", "votes"), f"a bundle of another log than those of Cortex: {ascii(name)[:80]}")
+    report.fail("REFUSED", "-", f"a log of {name} with leaves of another", unless=not openings or name in openings)
+    checked = signatures if options.signatures else None
+    return _Votes(outside.trust, checked, options.verdicts) if name == "votes" else _Transactions()
+
+
+def _check_log(document: dict[str, Any], outside: _Outside, options: _Options, report: Report) -> None:
     notes = _parse_notes(document["checkpoints"], report)
-    log = _Log(note.size for note in [*notes, *kept])
-    for line in document["leaves"]:
-        log.append(line if isinstance(line, bytes) else f"{line}\n".encode("utf-8", "surrogatepass"), report)
-    report.fail("GAP", log.next, "the last batch is torn", unless=sum(log.batch) == log.next)
-    report.say(f"{log.size} leaves: form, links, order")
-    _vouch(notes, kept, log.roots, trusted or log.keys, report)
-    covered = max(log.wanted)
+    signatures = _Signatures(options.jobs, report)
+    book = _book(document, outside, signatures, options, report)
+    held = (receipt.idx for receipt in outside.receipts.values())
+    log = _Log((note.size for note in [*notes, *outside.notes]), book, held)
+    try:
+        for line in document["leaves"]:
+            log.append(line if isinstance(line, bytes) else f"{line}\n".encode("utf-8", "surrogatepass"), report)
+        book.finish(log, report)
+    finally:
+        signatures.close()
+    _vouch(notes, outside, log.roots, book.keys, report)
+    _check_receipts(log, outside, report)
+    covered, trusted = max(log.wanted), outside.trust.keys
     report.fail("CHECKPOINT_SIG", "-", "no checkpoint: nothing is signed by a trusted key", unless=notes or not trusted)
     if trusted and covered < log.size:
         report.fail("UNSIGNED", covered, f"no checkpoint covers the last {log.size - covered} of {log.size} leaves")
     _need(log.size, "the log is empty")
     signed = f"{len(notes)} checkpoints, signed by {'trusted keys' if trusted else 'the key in leaf 0'}"
     report.say(signed if notes else "no checkpoint", "ok" if notes else "--")
-    report.say(f"outside memory: {len(kept)} checkpoints", "ok" if kept else "--")
+    kept = f"{len(outside.notes)} checkpoints" + f", {len(outside.receipts)} receipts" * bool(outside.receipts)
+    report.say(f"outside memory: {kept}", "ok" if outside.notes or outside.receipts else "--")
     report.say(f"leaves under a checkpoint: {covered} of {log.size}", "ok" if log.size == covered else "--")
 
 
-def _check_proof(document: dict[str, Any], trusted: list[Key], kept: list[Note], report: Report) -> None:
-    line, disclosure = document["leaf"].encode("utf-8", "surrogatepass"), document["disclosure"]
-    fields: dict[str, Any] = {}
-    leaf, matched = parse_leaf(line), re.fullmatch(_PROOF, document["proof"])
-    if leaf is None or matched is None:
-        report.fail("LEAF_FORM" if leaf is None else "PROOF", "-", "not in canonical form")
-        raise ValueError("the rest was not looked at")
-    note, index, idx, _ = parse_note(matched[4]), int(matched[2]), leaf[2], _unbase64(matched[1] or "")
-    report.origin, report.leaves, path = note.origin, 1, [_unbase64(text) for text in matched[3].split()]
-    led = index == idx and _climb(hashlib.sha256(b"\0" + line).digest(), index, note.size, path) == note.root
-    report.fail("PROOF", idx, "it does not lead from the leaf to the root of the checkpoint", unless=led)
+class _Receipt(NamedTuple):
+    """Where the log put a vote, as its agent was told, and where its lines begin in files."""
+
+    origin: str
+    idx: int
+    hashed: bytes
+    lines: list[tuple[Path, int]]
+
+
+def _parse_receipt(line: bytes) -> tuple[Row, Row]:
+    """A line of an agent's receipts and the leaf in it; ValueError for what is none."""
+    try:
+        given = json.loads(line.decode())
+        leaf = parse_vote_leaf(given["leaf"].encode())
+        same = leaf and (leaf["kind"], leaf["event"], leaf["sigs"]) == ("vote", given["ballot"], [given["sig"]])
+        texts = [given[name] for name in ("promise", "proof")]
+    except _ERRORS:
+        leaf, same, texts = None, False, []
+    whole = leaf and same and leaf["idx"] == given["idx"] and all(isinstance(text, (str, type(None))) for text in texts)
+    if not leaf or not whole:
+        raise ValueError("not a receipt")
+    return given, leaf
+
+
+def _read_receipts(path: Path) -> Iterator[tuple[str, _Receipt]]:
+    """The receipts of a file by the ids of the ballots. What a crash left of a last line is passed over."""
+    with _stream(path) as stream:
+        for number in itertools.count(1):
+            place, line = stream.tell(), stream.readline(RECEIPT_BYTES_MAX + 1)
+            if not line:
+                return
+            try:
+                given, leaf = _parse_receipt(line)
+            except ValueError:
+                _need(
+                    not line.endswith(b"\n") and len(line) <= RECEIPT_BYTES_MAX, f"{path}: no receipt in line {number}"
+                )
+                return
+            hashed = hashlib.sha256(b"\0" + given["leaf"].encode()).digest()
+            yield leaf["event"]["id"], _Receipt(leaf["event"]["log"], leaf["idx"], hashed, [(path, place)])
+
+
+def _gather(paths: Iterable[Path]) -> dict[str, _Receipt]:
+    """Later lines add to earlier ones; one that puts a ballot elsewhere (handed in again) takes their place."""
+    known: dict[str, _Receipt] = {}
+    for path in paths:
+        for ballot, receipt in _read_receipts(path):
+            before = known.get(ballot)
+            if before and before[:3] == receipt[:3]:
+                before.lines.extend(receipt.lines)
+            else:
+                known[ballot] = receipt
+    return known
+
+
+def _evidence(receipt: _Receipt, keys: list[Key]) -> str:
+    """What of a receipt a key of the log signed: `proof`, else `promise`, else nothing."""
+    signed = set()
+    for path, place in receipt.lines:
+        with _stream(path) as stream:
+            stream.seek(place)
+            given, _ = _parse_receipt(stream.readline(RECEIPT_BYTES_MAX))
+        for name, holds in (("proof", _proves), ("promise", _promises)):
+            try:
+                signed.add(name if given[name] is not None and holds(given[name], receipt, keys) else "")
+            except ValueError:
+                continue
+    return next((name for name in ("proof", "promise") if name in signed), "")
+
+
+def _promises(text: str, receipt: _Receipt, keys: list[Key]) -> bool:
+    note = parse_note(text, _PROMISE)
+    same = (note.origin, note.size, note.root) == receipt[:3]
+    return same and any(good for _, good in _signed_by(note, keys))
+
+
+def _proves(text: str, receipt: _Receipt, keys: list[Key]) -> bool:
+    index, path, note = _parse_proof(text)
+    same = (index, note.origin) == (receipt.idx, receipt.origin)
+    led = same and _climb(receipt.hashed, index, note.size, path) == note.root
+    return led and any(good for _, good in _signed_by(note, keys))
+
+
+def _check_receipts(log: _Log, outside: _Outside, report: Report) -> None:
+    """Hold what agents were promised and given proofs of against the leaves."""
+    own = {key: None for _, key in log.book.keys}
+    keys = [key for key in (outside.trust.keys or own) if key[0] == report.origin]
+    counts = {"receipts of another log": 0, "receipts that no key of this log vouches for": 0}
+    counts["promises beyond the end of the log"] = 0
+    other, unsigned, beyond = counts
+    for receipt in outside.receipts.values():
+        if receipt.origin != report.origin:
+            counts[other] += 1
+        elif log.hashes.get(receipt.idx) != receipt.hashed:
+            signed, told = _evidence(receipt, keys), "the log has another leaf than the vote"
+            told = told if receipt.idx < log.size else f"the log has {log.size} leaves, without the vote"
+            if signed == "proof":
+                report.fail("RECEIPT_MISSING", receipt.idx, f"{told} that a signed checkpoint covers")
+            elif signed and receipt.idx < log.size:
+                report.fail("PROMISE_BROKEN", receipt.idx, f"{told} that was promised there")
+            else:
+                counts[beyond if signed else unsigned] += 1
+    for told, count in counts.items():
+        if count:
+            report.say(f"{count} {told}", "--")
+
+
+def _parse_proof(text: str) -> tuple[int, list[bytes], Note]:
+    """The index, the way and the checkpoint of a tlog-proof (C2SP); ValueError if it is malformed."""
+    matched = re.fullmatch(_PROOF, text)
+    if matched is None:
+        raise ValueError("not a proof in canonical form")
+    note, _ = parse_note(matched[4]), _unbase64(matched[1] or "")
+    return int(matched[2]), [_unbase64(part) for part in matched[3].split()], note
+
+
+def _disclosed_fact(leaf: Leaf, disclosure: Any, report: Report) -> dict[str, Any]:
+    """The fields of a fact, which have to give the digest of the leaf."""
+    given = _members(disclosure, ["salt", "fields"], report)
+    fields = _members(given["fields"], DISCLOSED, report)
+    texts = [None if fields[name] is None else fields[name].encode() for name in DISCLOSED]
+    bound = b"".join(b"\xff" * 8 if text is None else len(text).to_bytes(8, "big") + text for text in texts)
+    digest = hmac.new(bytes.fromhex(given["salt"]), b"cortex-fact/v1\n" + bound, "sha256").hexdigest()
+    meant = leaf[1] == f'"{digest}"'
+    report.fail("FACT_CHANGED", leaf[2], "the disclosed text has not the digest of the leaf", unless=meant)
+    return fields
+
+
+def _disclosed_event(leaf: Row, disclosure: Any, report: Report) -> dict[str, Any]:
+    """What the event of a votes leaf says, and the reason, which has to give the digest in it."""
+    event = leaf["event"]
+    names = ("agent", "vote", "truth", "trust", "op", "fact", "at")
+    fields = {"kind": leaf["kind"], **{name: event[name] for name in names if name in event}}
+    if leaf["kind"] == "vote":
+        fields["weight_e6"] = leaf["weight_e6"]
     if disclosure is not None:
         given = _members(disclosure, ["salt", "fields"], report)
-        fields = _members(given["fields"], DISCLOSED, report)
-        texts = [None if fields[name] is None else fields[name].encode() for name in DISCLOSED]
-        bound = b"".join(b"\xff" * 8 if text is None else len(text).to_bytes(8, "big") + text for text in texts)
-        digest = hmac.new(bytes.fromhex(given["salt"]), b"cortex-fact/v1\n" + bound, "sha256").hexdigest()
-        meant = leaf[1] == f'"{digest}"'
-        report.fail("FACT_CHANGED", idx, "the disclosed text has not the digest of the leaf", unless=meant)
+        reason = _members(given["fields"], ["reason"], report)["reason"]
+        digest = hmac.new(bytes.fromhex(given["salt"]), b"cortex-reason/v1\n" + reason.encode(), "sha256").hexdigest()
+        meant = event.get("reason_digest") == digest
+        report.fail("REASON_CHANGED", leaf["idx"], "the disclosed reason has not the digest of the leaf", unless=meant)
+        fields["reason"] = reason
+    return fields
+
+
+def _check_event(leaf: Row, origin: str, options: _Options, report: Report) -> None:
+    """The signatures of an event alone; what they are worth depends on the whole log."""
+    signatures = _Signatures(1, report)
+    _check_signed(leaf, signatures if options.signatures else None, report)
+    signatures.finish()
+    other = f"it was signed for another log, {ascii(leaf['event']['log'])}"
+    report.fail("EVENT_SIG", leaf["idx"], other, unless=leaf["event"]["log"] == origin)
+    report.say(
+        f"its signatures: {'good' if options.signatures else 'not checked'}", "ok" if options.signatures else "--"
+    )
+    report.say("whether its keys had the right to sign is not shown by a proof alone", "--")
+
+
+def _check_proof(document: dict[str, Any], outside: _Outside, options: _Options, report: Report) -> None:
+    line, disclosure = document["leaf"].encode("utf-8", "surrogatepass"), document["disclosure"]
+    vote = parse_vote_leaf(line) if line.startswith(_Votes.opening) else None
+    leaf, matched = parse_leaf(line), re.fullmatch(_PROOF, document["proof"])
+    if (leaf is None and vote is None) or matched is None:
+        report.fail("PROOF" if leaf or vote else "LEAF_FORM", "-", "not in canonical form")
+        raise ValueError("the rest was not looked at")
+    index, path, note = _parse_proof(document["proof"])
+    idx: int = leaf[2] if leaf else vote["idx"] if vote else 0
+    report.origin, report.leaves = note.origin, 1
+    led = index == idx and _climb(hashlib.sha256(b"\0" + line).digest(), index, note.size, path) == note.root
+    report.fail("PROOF", idx, "it does not lead from the leaf to the root of the checkpoint", unless=led)
+    fields: dict[str, Any] = {}
+    if leaf and disclosure is not None:
+        fields = _disclosed_fact(leaf, disclosure, report)
     report.say(f"leaf {idx} is under the checkpoint of {note.size}{', the text is its' if fields else ''}")
-    same = [other for other in kept if other[:2] == note[:2]]
-    _vouch([note] if trusted else [], same, {note.size: note.root}, trusted, report)
+    if vote:
+        fields = _disclosed_event(vote, disclosure, report)
+        _check_event(vote, note.origin, options, report)
+    trusted, same = outside.trust.keys, [other for other in outside.notes if other[:2] == note[:2]]
+    _vouch([note] if trusted else [], outside._replace(notes=same), {note.size: note.root}, [], report)
     _need(trusted or same, "nothing from outside vouches for the checkpoint: give --trust, or --checkpoint of its size")
     report.say("the checkpoint is signed by a trusted key" if trusted else "the checkpoint is remembered")
+    report.say("receipts are held against a log, not against a proof", "--") if outside.receipts else None
     report.disclosed = {} if report.findings else fields
     for name, text in report.disclosed.items():
         shown = json.dumps(text)
@@ -350,31 +1352,56 @@ def _open(path: Path, opened: ExitStack, report: Report) -> dict[str, Any]:
     _need(whole, f"not one leaves.jsonl and one checkpoints.jsonl, or over {FILES_MAX} files")
     parts = (_stream(path / f"{part}.jsonl") if path.is_dir() else archive.open(f"{part}.jsonl") for part in held)
     notes, leaves = [iter(partial(opened.enter_context(part).readline, LINE_BYTES_MAX + 2), b"") for part in parts]
-    return {"log": "transactions", "leaves": leaves, "checkpoints": notes}
+    return {"log": "", "leaves": leaves, "checkpoints": notes}
 
 
-def _read_trust(path: Path) -> list[Key]:
-    lines = [line.strip() for line in _read(path).split("\n")]
-    given = [line for line in lines if not re.fullmatch(r"(#.*|quorum\s+none)?", line)]
-    odd = [line[:80] for line in given if not re.fullmatch(r"log\s+\S+(\s+\S+)?", line)]
-    _need(not odd, f"{path}: {odd[:1]} is not supported; only `log <vkey>` and `quorum none` are")
-    keys = [parse_vkey(line.split()[1]) for line in given]
-    _need(keys and len({public for _, _, public in keys}) == len(keys), f"{path} names no log, or one key twice")
-    return keys
-
-
-def verify_path(path: Path, trust: Path | None = None, checkpoints: Iterable[Path] = ()) -> Report:
-    """Check a bundle or proof against what the caller trusts and remembers. Never raises for what it holds."""
-    report, remembered = Report(), list(checkpoints)
+def _read_trust(path: Path) -> _Trust:
+    trust = _Trust()
     try:
-        for given in filter(None, [trust, *remembered]):
-            for place in (given.resolve(), given.parent.resolve() / given.name):
-                outside = path.resolve() not in (place, *place.parents)
-                report.fail("REFUSED", "-", "trust and checkpoints must come from outside the bundle", unless=outside)
-        trusted, kept = _read_trust(trust) if trust else [], [parse_note(_read(given)) for given in remembered]
+        for line in _read(path).split("\n"):
+            text = line.strip(" \t\r")
+            if text and not text.startswith("#"):
+                trust.read(text)
+        trust.check()
+    except ValueError as error:
+        raise ValueError(str(error) if isinstance(error, UnicodeError) else f"{path}: {error}") from None
+    return trust
+
+
+def _read_outside(
+    path: Path, trust: Path | None, checkpoints: list[Path], receipts: list[Path], report: Report
+) -> _Outside:
+    """What was kept outside the bundle, and is outside of it."""
+    for given in filter(None, [trust, *checkpoints, *receipts]):
+        for place in (given.resolve(), given.parent.resolve() / given.name):
+            outside = path.resolve() not in (place, *place.parents)
+            what = "trust, checkpoints and receipts must come from outside the bundle"
+            report.fail("REFUSED", "-", what, unless=outside)
+    trusted = _read_trust(trust) if trust else _Trust()
+    return _Outside(trusted, [parse_note(_read(given)) for given in checkpoints], _gather(receipts))
+
+
+def verify_path(
+    path: Path,
+    trust: Path | None = None,
+    checkpoints: Iterable[Path] = (),
+    *,
+    receipts: Iterable[Path] = (),
+    jobs: int = 1,
+    signatures: bool = True,
+    verdicts: bool = False,
+) -> Report:
+    """Check a bundle or proof against what the caller trusts and remembers. Never raises for what it holds.
+
+    With `jobs` over 1, signatures of a large votes log are spread over so many processes.
+    """
+    report, options = Report(), _Options(jobs, signatures, verdicts)
+    try:
+        outside = _read_outside(path, trust, list(checkpoints), list(receipts), report)
         with ExitStack() as opened:
             document = _open(path, opened, report)
-            (_check_log if "log" in document else _check_proof)(document, trusted, kept, report)
+            (_check_log if "log" in document else _check_proof)(document, outside, options, report)
+        trusted = bool(outside.trust.keys)
         report.say(f"origin {'trusted' if trusted else 'not checked (no --trust)'}", "ok" if trusted else "--")
     except _ERRORS as error:
         told = str(error) if type(error) in _PLAIN else "a file is damaged, not UTF-8, or not of the form expected"
@@ -386,11 +1413,23 @@ def verify_path(path: Path, trust: Path | None = None, checkpoints: Iterable[Pat
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check a Cortex ledger bundle or proof offline.")
     parser.add_argument("path", type=Path)
-    parser.add_argument("--trust", type=Path, help="keys to believe, lines of `log <vkey>`")
+    parser.add_argument("--trust", type=Path, help="keys to believe, lines of `log <vkey>` and others")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="a checkpoint saved before")
+    parser.add_argument("--receipts", type=Path, action="append", default=[], help="receipts that an agent kept")
+    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="processes for signatures")
+    parser.add_argument("--no-signatures", action="store_true", help="leave the signatures of events out")
+    parser.add_argument("--verdicts", action="store_true", help="tell verdicts and what agents have earned")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     given = parser.parse_args(argv)
-    report = verify_path(given.path, given.trust, given.checkpoint)
+    report = verify_path(
+        given.path,
+        given.trust,
+        given.checkpoint,
+        receipts=given.receipts,
+        jobs=given.jobs,
+        signatures=not given.no_signatures,
+        verdicts=given.verdicts,
+    )
     print(json.dumps({"exit": report.exit_code, **vars(report)}) if given.json else report)
     return report.exit_code
 

@@ -207,7 +207,7 @@ def test_a_vote_names_the_fact_as_its_item_does(path: Path) -> None:
         path,
         "DROP TABLE facts",
         "CREATE TABLE facts (id, content TEXT, fact_type TEXT)",
-        VOTES_1.replace("fact_id INTEGER", "fact_id ANY"),
+        VOTES_1.replace("fact_id INTEGER", "fact_id BLOB"),
         "INSERT INTO facts VALUES (1, 'a', 'k'), ('2', 'b', 'k'), ('a-3', 'c', 'k'), (4.0, 'd', 'k'), ('012', 'e', 'k')",
         "INSERT INTO consensus_votes (fact_id, agent, vote) SELECT id, 'ann', 1 FROM facts",
     )
@@ -276,7 +276,7 @@ def test_no_two_agents_get_one_name(olds: list[str]) -> None:
 def test_a_vote_that_cannot_be_one_is_skipped_alone(path: Path) -> None:
     found = trust(
         path,
-        VOTES_2.replace("vote INTEGER NOT NULL", "vote ANY").replace("INTEGER NOT NULL REFERENCES facts(id)", "ANY"),
+        VOTES_2.replace("vote INTEGER NOT NULL", "vote BLOB").replace("INTEGER NOT NULL REFERENCES facts(id)", "BLOB"),
         """INSERT INTO consensus_votes_v2 (fact_id, agent_id, vote, created_at, vote_reason) VALUES
         (1, 'a', 5, '', ''), (NULL, 'a', 1, '', ''), (1, ' ', 1, '', ''), (1, 'a', x'ff', '', ''), (1, 'a', NULL, '', ''),
         (1, 'a', '1', 'soon', x'ff41'), (1, CAST(x'fe' AS TEXT), 1.0, 12, NULL), (1, 'b', 1, '', zeroblob(65537))""",
@@ -566,6 +566,19 @@ def test_a_damaged_file_is_corrupt_not_a_crash(path: Path) -> None:
             outcomes.add(type(error))
 
     assert {Corrupt} == outcomes
+
+
+def test_names_in_the_schema_that_are_not_text_are_none_of_ours(path: Path) -> None:
+    make(path, AGENTS, TRANSACTIONS, "INSERT INTO agents (id, name) VALUES ('a', 'ann')").close()
+    data = path.read_bytes()
+    path.write_bytes(
+        data.replace(b"reputation_score", b"reputation_sc\xffre").replace(b"transactions", b"transac\xffions")
+    )
+
+    found = cortex4_votes.read(path)
+
+    assert [("ann", None)] == [(agent.name, agent.reputation) for agent in found.agents]
+    assert [] == found.chains
 
 
 def test_reading_leaves_the_file_and_its_folder_as_they_were(path: Path) -> None:

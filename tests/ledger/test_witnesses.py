@@ -271,6 +271,15 @@ def test_a_work_tree_that_was_left_behind_is_mended_by_the_next(repository: Path
     assert "2" == git(repository, "rev-list", "--count", "HEAD")
 
 
+def test_what_a_process_that_was_killed_left_behind_is_in_nobodys_way(repository: Path) -> None:
+    for name in ("cortex-witness.lock", "cortex-witness.lock.index", "cortex-witness.lock.index.lock"):
+        (repository / ".git" / name).write_text("junk")
+
+    take(witnesses.parse_target(f"git:{repository}"), 5)
+
+    assert "2" == git(repository, "rev-list", "--count", "HEAD")
+
+
 def test_the_variables_of_a_hook_do_not_lead_elsewhere(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

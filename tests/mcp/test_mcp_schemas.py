@@ -55,7 +55,7 @@ def test_nullable_fields_become_optional() -> None:
 
     assert ["inner", "many", "pairs", "mixed", "table"] == schema["required"]
     assert {"type": "integer", "minimum": 1, "description": "How many."} == schema["properties"]["maybe"]
-    assert {"enum": ["a", "b"]} == schema["properties"]["kind"]
+    assert {"type": "string", "enum": ["a", "b"]} == schema["properties"]["kind"]
     assert {"type": "string", "format": "date-time"} == schema["properties"]["at"]
     assert 3 == schema["properties"]["plain"]["default"]
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection
+from itertools import pairwise
 from pathlib import Path
 
 import apsw
@@ -235,7 +236,7 @@ def test_junk_http_is_refused_and_hung_up_on(junk_witness: WitnessTarget, sent: 
     answered = raw(junk_witness, sent)
 
     # Where more was sent than is read, the system may throw the answer away with the connection.
-    assert status in answered.split(b"\n")[0] or (not answered and len(sent) > 16_000)
+    assert status in answered or (not answered and len(sent) > 16_000)
 
 
 @pytest.fixture(scope="module")
@@ -367,7 +368,7 @@ def test_two_processes_on_one_state_cosign_one_history(place: Place) -> None:
     assert 1 == len({forked for _, _, forked in done})
     assert [(ORIGIN, max(size for size, _, _ in done))] == place.held()
     by_time = sorted(done, key=lambda each: each[1])
-    for (size, at, _), (later, then, _) in zip(by_time, by_time[1:], strict=False):
+    for (size, at, _), (later, then, _) in pairwise(by_time):
         assert at == then or size <= later
 
 

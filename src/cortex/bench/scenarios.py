@@ -26,7 +26,7 @@ _RUSH_S = 60
 
 # How many of the facts that it does not attack an identity votes on to be believed. It takes about forty settled facts
 # for the most weight that there is.
-CAMOUFLAGE_SHARE = 0.25
+CAMOUFLAGE_SHARE = 0.1
 
 Order = Literal["first", "mixed", "last"]
 

@@ -1,7 +1,6 @@
 """Running a scenario of the simulation through the rules as they are: `trust.apply` on a database in memory."""
 
 import hashlib
-import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta

@@ -14,6 +14,7 @@ from cortex.ops.facts import StoredFacts
 from cortex.ops.projects import Projects, ProjectSummary
 from cortex.ops.search import SearchResult
 from cortex.ops.views import FactHistory, FactPage, FactView
+from cortex.ops.votes import ShownVote
 
 _QUOTED = "  | "
 _CONTENT_CELLS_MIN = 20
@@ -24,6 +25,8 @@ def line(fact: Fact, screen: Screen, before: str = "", content: Spans | None = N
     """A fact on one line: `7f3a9c2e  billing  decision  Invoices are sent on the 3rd  (claude-code, 2d)`."""
     head = f"{before}{short(fact.id)}  {one_line(fact.project)}  {one_line(fact.type)}  "
     retracted = ", retracted" if fact.retired_at is not None else ""
+    if fact.verdict != "none":
+        retracted += f", {fact.verdict}{' (resolved)' if fact.resolved else ''}"
     tail = f"  ({one_line(fact.actor)}, {age(fact.recorded_at, screen.now)}{retracted})"
     spans = content or [(one_line(fact.content), False)]
     room = None if screen.width is None else screen.width - cells(head) - cells(tail)
@@ -60,12 +63,32 @@ def view(fact: FactView, screen: Screen) -> Iterator[str]:
     yield line(fact, screen, content=[(f"revision {fact.revision}", False)])
     yield from block(fact.content, _QUOTED)
     yield from details(_details(fact))
+    yield from _votes(fact)
     if fact.revisions:
         yield "revisions:"
         yield from _revisions(fact.revisions, screen)
     if fact.slot:
         yield f"values of {one_line(fact.key or '')}:"
         yield from _slot(fact.slot, screen)
+
+
+def _votes(fact: FactView) -> Iterator[str]:
+    """Where the fact stands by its votes, what is missing, and each vote with what it weighs."""
+    if not fact.votes and fact.verdict == "none":
+        return
+    settled = " (resolved by a person)" if fact.resolved else ""
+    yield f"votes: score {fact.consensus_score:.2f}, verdict {fact.verdict}{settled}"
+    yield from (f"  missing: {part}" for part in fact.missing)
+    yield from (vote_line(vote) for vote in fact.votes)
+
+
+def vote_line(vote: ShownVote) -> str:
+    """A vote on one line: `  +1  bob  standard  weight 1.099, adds +1.099  "saw it"`."""
+    weight = f"weight {vote.weight:.3f}, adds {vote.contribution:+.3f}"
+    kept = ", signed by the server" if vote.custody == "server" else ""
+    why = f" ({vote.why_zero})" if vote.why_zero is not None else ""
+    reason = f'  "{one_line(vote.reason)}"' if vote.reason is not None else ""
+    return f"  {vote.vote:+d}  {one_line(vote.agent)}  {vote.level}  {weight}{kept}{why}{reason}"
 
 
 def page(found: FactPage, screen: Screen) -> Iterator[str]:

@@ -106,9 +106,9 @@ def fact_columns(connection: apsw.Connection, path: Path) -> list[str]:
 def tables(connection: apsw.Connection) -> list[str]:
     """The names of its real tables. A root page tells them from views and virtual tables, which could run anything."""
     found = connection.execute(
-        f"SELECT name FROM main.sqlite_schema {_REAL} ORDER BY name LIMIT {limits.IMPORT_OLD_TABLES_MAX}"
+        f"SELECT CAST(name AS BLOB) FROM main.sqlite_schema {_REAL} ORDER BY name LIMIT {limits.IMPORT_OLD_TABLES_MAX}"
     )
-    return [str(row[0]) for row in found]
+    return [_name(row[0]) for row in found]
 
 
 def columns_of(connection: apsw.Connection, table: str) -> list[str]:
@@ -116,7 +116,8 @@ def columns_of(connection: apsw.Connection, table: str) -> list[str]:
     there = connection.execute(f"SELECT 1 FROM main.sqlite_schema {_REAL} AND name = ?", (table,))
     if there.fetchone() is None:
         return []
-    return [str(row[1]) for row in connection.execute(f"PRAGMA main.table_info({_quoted(table)})")]
+    found = connection.execute("SELECT CAST(name AS BLOB) FROM pragma_table_info(?, 'main')", (table,))
+    return [_name(row[0]) for row in found]
 
 
 def rows(
@@ -161,6 +162,11 @@ def instant(written: str | None) -> str | None:
     if _MINUTE.fullmatch(written):
         return utc(f"{written}:00Z")
     return utc(written) or utc(f"{written}Z")
+
+
+def _name(written: bytes | None) -> str:
+    # Names in a damaged schema need not be UTF-8, and such a one is none of those that are asked for.
+    return (written or b"").decode(errors="replace")
 
 
 def _quoted(name: str) -> str:

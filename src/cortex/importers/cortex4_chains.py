@@ -96,11 +96,12 @@ def _unchecked(table: str, why: str) -> ChainFinding:
 
 def _numbered(connection: apsw.Connection, table: str) -> bool:
     """Whether `id` is the number of the row itself: then rows are found by it without a look at all of them."""
-    columns = connection.execute(f"PRAGMA main.table_info({table})").fetchall()
-    keys = [(str(row[1]), str(row[2]).upper()) for row in columns if row[5]]
+    keys = connection.execute(
+        "SELECT name = 'id' AND upper(type) = 'INTEGER' FROM pragma_table_info(?, 'main') WHERE pk > 0", (table,)
+    )
     # A key that is not the row's number has an index of its own.
-    indexes = connection.execute(f"PRAGMA main.index_list({table})").fetchall()
-    return keys == [("id", "INTEGER")] and all(row[3] != "pk" for row in indexes)
+    indexes = connection.execute("SELECT 1 FROM pragma_index_list(?, 'main') WHERE origin = 'pk'", (table,))
+    return keys.fetchall() == [(1,)] and not indexes.fetchall()
 
 
 def _chain(connection: apsw.Connection, log: _Log, columns: set[str]) -> ChainFinding:

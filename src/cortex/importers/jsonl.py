@@ -15,7 +15,7 @@ from cortex.importers.items import Item, Skip, checked, place
 # What the file of origin called the fact; kept in meta under "imported".
 _ORIGIN = ("id", "recorded_at", "actor")
 # Computed by the file of origin, or true only there.
-_IGNORED = ("retired_at", "revision", "verdict", "consensus_score", "similar_to", "anchors")
+_IGNORED = ("retired_at", "revision", "verdict", "resolved", "consensus_score", "similar_to", "anchors")
 
 
 class _Fact(msgspec.Struct):

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from cortex import limits
 
-# Every code, with what it says. docs/ledger.md explains each.
+# Every code, with what it says. docs/ledger.md and docs/votes.md explain each.
 CODES = {
     "SCHEMA": "a table, index, view or trigger is not what Cortex made",
     "GAP": "an entry is missing, or a batch is torn",
@@ -25,6 +25,17 @@ CODES = {
     "ROLLBACK": "the log is shorter than it was when it was last verified, or gone",
     "FACT_CHANGED": "a fact is not what its entry recorded",
     "FACT_MISSING": "a fact that was recorded is gone without having been erased",
+    "WEIGHT_MIRROR": "vote_weight, which is for people, is not weight_e6 in units",
+    "WEIGHT_POLICY": "a vote's weight is not what the rules give at its place",
+    "STATE_POLICY": "a tally, agent or key is not what the votes come to",
+    "BATCH_ROOT": "the root over a batch of votes is missing, or is not that of its votes",
+    "AGENT_SIG": "a ballot is not signed by the key that it names",
+    "EVENT_SIG": "an event other than a vote is not signed by the keys that it names",
+    "KEY_NOT_VALID": "a key signed that may not at this place: unknown, of another agent, rotated, revoked",
+    "EVENT_TWICE": "the id of an event stands in the log more than once",
+    "REASON_CHANGED": "the reason of a vote is not what its entry recorded, or is held without one",
+    "RECEIPT_MISSING": "the log does not hold what an agent has a receipt for",
+    "PROMISE_BROKEN": "the log does not hold an entry at the place that it promised",
 }
 
 

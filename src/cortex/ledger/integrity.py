@@ -72,7 +72,7 @@ def check(
         root=root.hex(),
         checked_from=start,
         checkpoints=signed,
-        signatures=_key_used(own_vkey, state.vkey),
+        signatures=key_used(own_vkey, state.vkey),
         memory=f"{remembered.size} entries, verified at {remembered.verified_at}" if remembered else "none",
     )
     kept = Remembered(
@@ -87,7 +87,7 @@ def check(
     return checked, kept
 
 
-def _key_used(own_vkey: str | None, vkey: str) -> str:
+def key_used(own_vkey: str | None, vkey: str) -> str:
     """Whose key the checkpoints were checked against, in words; a key that is not ours vouches for nothing."""
     if own_vkey == vkey:
         return "this node's key"
@@ -233,11 +233,12 @@ def _grow(tx: Tx, state: State, walk: _Walk, hashed: bytes, findings: Findings) 
 
 def _check_first(tx: Tx, state: State, findings: Findings) -> None:
     row = tx.execute("SELECT kind, subject FROM transactions WHERE log = ? AND idx = 0", (state.id,)).fetchone()
-    if row != ("origin", state.vkey) or not _is_key_of(state.vkey, state.origin):
+    if row != ("origin", state.vkey) or not is_key_of(state.vkey, state.origin):
         findings.add("ORIGIN", "the first entry does not name this log and its key", origin=state.origin, entry=0)
 
 
-def _is_key_of(vkey: str, origin: str) -> bool:
+def is_key_of(vkey: str, origin: str) -> bool:
+    """Whether a verifier key is one, and under the name of this log."""
     try:
         return checkpoint.parse_vkey(vkey).name == origin
     except Invalid:

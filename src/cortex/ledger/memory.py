@@ -5,14 +5,17 @@ One small JSON file per database path, in the person's own folder. It also lets 
 
 import hashlib
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from cortex import files, limits
 from cortex.errors import Unavailable
+from cortex.ledger.locking import locked
 
 _FILE_BYTES_MAX = 16 << 20
 _HASH_CHARS = 64
@@ -40,11 +43,23 @@ class Remembered(Struct, frozen=True, kw_only=True):
             raise ValueError(f"a range of {len(self.range)} characters for {self.size} entries")
 
 
+class RememberedVotes(Remembered, frozen=True, kw_only=True):
+    """The votes log, with how many of its entries are votes and which keys and policy were in force at its end."""
+
+    votes: _Size
+    vkey: str
+    admin: _Hash
+    policy: str
+    # As text_size: up to which entry every signature was checked too.
+    signed_size: _Size = 0
+
+
 class Memory(Struct, frozen=True, kw_only=True):
-    """What is remembered of the logs in one database file."""
+    """What is remembered of the logs in one database file: those of transactions, and the votes log."""
 
     path: str
     logs: list[Remembered]
+    votes: RememberedVotes | None = None
 
     def of(self, origin: str) -> Remembered | None:
         """What is remembered of one log."""
@@ -63,7 +78,7 @@ def load(home: Path, database: Path) -> Memory:
     try:
         return msgspec.json.decode(files.read_start(file, _FILE_BYTES_MAX), type=Memory)
     except FileNotFoundError:
-        return Memory(path=str(database.resolve()), logs=[])
+        return _nothing(database)
     except (msgspec.DecodeError, OSError) as error:
         raise Unavailable(
             f"{file} cannot be read as the memory of {database} ({error})",
@@ -72,14 +87,55 @@ def load(home: Path, database: Path) -> Memory:
 
 
 def save(home: Path, database: Path, logs: list[Remembered]) -> str | None:
-    """Replace what is remembered, whole or not at all. Returns why it could not be done, None where it was.
+    """Replace what is remembered of the transactions logs, as `update` does. A damaged memory is replaced."""
 
-    Not an error: a verification that found the logs in order has done its work, also where nothing can be written.
+    def change(before: Memory) -> Memory:
+        return structs.replace(before, logs=logs)
+
+    return update(home, database, change, mend=True)
+
+
+def update(home: Path, database: Path, change: Callable[[Memory], Memory], *, mend: bool = False) -> str | None:
+    """Put what `change` makes of the memory in its place, whole or not at all; one process at a time.
+
+    With `mend` a damaged memory counts as none. Returns why it could not be written, None where it was. Not an error: a
+    verification that found the logs in order has done its work also then.
     """
     file = place(home, database)
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        files.replace_whole(file, msgspec.json.encode(Memory(path=str(database.resolve()), logs=logs)))
+        with _alone(file.parent):
+            after = change(_readable(home, database, mend))
+            files.replace_whole(file, msgspec.json.encode(structs.replace(after, path=str(database.resolve()))))
     except OSError as error:
         return f"what was verified cannot be remembered in {file.parent} ({error.strerror})"
+    except Unavailable as error:
+        return f"what was verified cannot be remembered: {error.message}"
     return None
+
+
+def _readable(home: Path, database: Path, mend: bool) -> Memory:
+    try:
+        return load(home, database)
+    except Unavailable:
+        if not mend:
+            raise
+        return _nothing(database)
+
+
+def _nothing(database: Path) -> Memory:
+    return Memory(path=str(database.resolve()), logs=[])
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from changing a memory meanwhile. Windows opens no folder: there the later one counts."""
+    if os.name != "posix":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with locked(handle, folder):
+            yield
+    finally:
+        os.close(handle)

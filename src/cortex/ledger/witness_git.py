@@ -73,7 +73,8 @@ def keep(path: Path, origin: str, note: str, is_news: Callable[[str | None], boo
 def _commit(repository: _Repository, head: str | None, place: str, blob: str, subject: str) -> str:
     """A commit of HEAD's tree with one file changed, made in an index of its own."""
     index = repository.git_dir / f"{_LOCK}.index"
-    index.unlink(missing_ok=True)
+    for left_behind in (index, index.with_name(f"{index.name}.lock")):
+        left_behind.unlink(missing_ok=True)
     extra = {"GIT_INDEX_FILE": str(index)}
     try:
         if head is not None:

@@ -64,6 +64,9 @@ def _flat(schema: Schema, defs: dict[str, Schema], above: tuple[str, ...]) -> Sc
     for word, value in schema.items():
         if word not in _DROPPED and not (word == "default" and value is None):
             found[word] = _part(word, value, defs, above)
+    if "enum" in found and "type" not in found:
+        # Some hosts tell what an argument is by its type alone.
+        found["type"] = "integer" if all(isinstance(option, int) for option in found["enum"]) else "string"
     if "properties" in schema:
         found["required"] = [name for name in schema.get("required", ()) if not _nullable(schema["properties"][name])]
     return _array(found)

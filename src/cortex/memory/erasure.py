@@ -29,7 +29,10 @@ class Sample:
 
 
 def samples(tx: Tx, fact_id: str) -> tuple[Sample, ...]:
-    """The salts of a fact's last revisions, pieces of their texts and of its vectors, taken before it is erased."""
+    """The salts of a fact's last revisions, pieces of their texts, of its vectors and of the reasons of votes.
+
+    Taken before it is erased.
+    """
     rows = tx.execute(
         "SELECT salt, content FROM revision WHERE fact_id = ? ORDER BY number DESC LIMIT ?", (fact_id, _REVISIONS_MAX)
     )
@@ -40,6 +43,11 @@ def samples(tx: Tx, fact_id: str) -> tuple[Sample, ...]:
         pieces = [stored[at : at + _PIECE_BYTES] for at in range(0, len(stored), step)][:_PIECES_MAX]
         taken.append(Sample(salt, "salt"))
         taken += [Sample(piece, "text") for piece in pieces if len(piece) >= _PIECE_BYTES_MIN]
+    reasons = tx.execute(
+        "SELECT salt, reason FROM vote_reason WHERE fact = ? ORDER BY event_id DESC LIMIT ?", (fact_id, _REVISIONS_MAX)
+    )
+    for salt, reason in reasons:
+        taken += [Sample(salt, "salt"), Sample(reason.encode()[:_PIECE_BYTES], "text")]
     taken += [Sample(codes[:_PIECE_BYTES], "vector") for codes in _codes(tx, fact_id)]
     return tuple(dict.fromkeys(taken))
 

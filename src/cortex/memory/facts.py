@@ -63,7 +63,10 @@ def retract(tx: Tx, log: Appending, fact_id: str, if_revision: int | None) -> Fa
 
 
 def erase(tx: Tx, log: Appending, fact_id: str) -> tuple[int, Placed]:
-    """Delete text, salt and index rows of every revision. Returns how many there were and the ledger entry."""
+    """Delete text, salt and index rows of every revision, and the reasons of votes on them.
+
+    Returns how many revisions there were and the ledger entry.
+    """
     row = tx.execute("SELECT project_id, erased_at FROM fact WHERE id = ?", (fact_id,)).fetchone()
     if row is None or row[1] is not None:
         raise NotFound(f"there is no fact {fact_id}", "it may have been forgotten already")
@@ -71,6 +74,7 @@ def erase(tx: Tx, log: Appending, fact_id: str) -> tuple[int, Placed]:
     for number in revisions:
         derived.removing(tx, number)
     tx.execute("DELETE FROM revision WHERE fact_id = ?", (fact_id,))
+    tx.execute("DELETE FROM vote_reason WHERE fact = ?", (fact_id,))
     placed = log.add("erase", subject=fact_id, project=_name(tx, row[0]))
     tx.execute("UPDATE fact SET erased_at = ? WHERE id = ?", (placed.ts, fact_id))
     return len(revisions), placed
@@ -151,7 +155,7 @@ def _fact(new: Decided, number: int, placed: Placed, actor: str) -> Fact:
     return lookup.fact(
         (
             new.id, new.project, new.content, new.type, new.tags, new.key, new.source, new.meta, new.confidence,
-            new.thread, new.seq, new.valid_from, new.valid_until, placed.ts, None, number, actor,
+            new.thread, new.seq, new.valid_from, new.valid_until, placed.ts, None, number, actor, None,
         )
     )  # fmt: skip
 

@@ -12,12 +12,22 @@ from cortex.errors import Conflict, Invalid, NotFound
 from cortex.ids import dashed, plain
 from cortex.memory.model import Fact, Span
 from cortex.memory.visibility import View
+from cortex.trust import standing
+from cortex.trust.tally import Verdict
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 
+# What the votes on a revision (aliased `r`) come to, as `standing.told` reads it; null where there are none.
+STANDING = (
+    "(SELECT v.verdict || ' ' || v.resolved || ' ' || v.sigma_e6 || ' ' || ifnull(v.tenths, '')"
+    " FROM vote_tally AS v CROSS JOIN transactions AS t ON t.log = r.log AND t.idx = r.idx AND t.digest = v.digest"
+    " WHERE v.fact = r.fact_id)"
+)
+
 COLUMNS = (
     "r.fact_id, p.name, r.content, r.type, r.tags, r.key, r.source, r.meta, r.confidence, r.thread, r.seq,"
-    " r.valid_from, r.valid_until, r.recorded_at, r.retired_at, r.number, r.actor"
+    " r.valid_from, r.valid_until, r.recorded_at, r.retired_at, r.number, r.actor,"
+    f" {STANDING}"
 )
 
 
@@ -26,6 +36,9 @@ def columns(chars: int) -> str:
     short = f"octet_length(r.content) <= {chars} OR instr(r.content, char(0))"
     return COLUMNS.replace("r.content", f"CASE WHEN {short} THEN r.content ELSE substr(r.content, 1, {chars}) END")
 
+
+# What a fact that nobody voted on says.
+_NOBODY: tuple[Verdict, bool, float] = ("none", False, 1.0)
 
 FROM = "FROM revision AS r JOIN project AS p ON p.id = r.project_id"
 
@@ -36,7 +49,8 @@ _decode_meta = msgspec.json.Decoder(dict[str, Any]).decode
 def fact(row: tuple[Any, ...]) -> Fact:
     """A row of COLUMNS as a Fact."""
     (fact_id, project, content, kind, tags, key, source, meta, confidence, thread, seq, *rest) = row
-    valid_from, valid_until, recorded_at, retired_at, number, actor = rest
+    valid_from, valid_until, recorded_at, retired_at, number, actor, told = rest
+    verdict, resolved, score = standing.told(told) if told is not None else _NOBODY
     return Fact(
         id=fact_id,
         project=project,
@@ -55,6 +69,9 @@ def fact(row: tuple[Any, ...]) -> Fact:
         retired_at=retired_at,
         revision=number,
         actor=actor,
+        verdict=verdict,
+        resolved=resolved,
+        consensus_score=score,
     )
 
 

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, structs
 
+from cortex.trust.tally import Verdict
+
 Confidence = Literal["stated", "inferred"]
 
 
@@ -27,6 +29,9 @@ class Fact(Struct, frozen=True, kw_only=True):
     retired_at: str | None
     revision: int
     actor: str
+    verdict: Annotated[Verdict, Meta(description="What the votes on this revision come to.")] = "none"
+    resolved: Annotated[bool, Meta(description="Whether a person settled the verdict.")] = False
+    consensus_score: Annotated[float, Meta(description="From 0 to 2; 1 is neutral, also without votes.")] = 1.0
 
 
 SimilarTo = Annotated[

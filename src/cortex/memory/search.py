@@ -21,6 +21,7 @@ from cortex.index.vector_rows import PASSAGE, WINDOW
 from cortex.memory import lookup, projects
 from cortex.memory.model import Fact
 from cortex.memory.visibility import View
+from cortex.trust import standing
 
 Mode = Literal["hybrid", "text", "semantic"]
 Boost = Literal["recency", "consensus"]
@@ -211,15 +212,21 @@ def _chosen(tx: Tx, wanted: Wanted, fused: list[Fused]) -> list[Fused]:
 
 
 def _boosted(tx: Tx, wanted: Wanted, fused: list[Fused]) -> list[Fused]:
-    rows = tx.execute(
-        "SELECT id, recorded_at FROM revision WHERE id IN (SELECT value FROM json_each(?))", (_ids(fused),)
-    )
+    rows: list[Any] = tx.execute(
+        f"SELECT r.id, r.recorded_at, {lookup.STANDING} FROM revision AS r"
+        " WHERE r.id IN (SELECT value FROM json_each(?))",
+        (_ids(fused),),
+    ).fetchall()
     now = times.parse(wanted.now)
-    ages = {row_id: max(0.0, (now - times.parse(at)).total_seconds() / 86_400) for row_id, at in rows}
+    lifts: dict[int, tuple[float | None, float]] = {}
+    for row_id, at, told in rows:
+        age = max(0.0, (now - times.parse(at)).total_seconds() / 86_400) if "recency" in wanted.boosts else None
+        vouched = standing.told(told)[2] if told is not None and "consensus" in wanted.boosts else 1.0
+        lifts[row_id] = (age, vouched)
     scored = [
         Fused(
             one.id,
-            boost.boosted(one.score, age_days=ages[one.id] if "recency" in wanted.boosts else None),
+            boost.boosted(one.score, age_days=lifts[one.id][0], consensus_score=min(2.0, max(0.0, lifts[one.id][1]))),
             one.places,
         )
         for one in fused

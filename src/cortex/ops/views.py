@@ -3,13 +3,13 @@
 import base64
 import binascii
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct, structs
 
 from cortex import limits, times
-from cortex.db.connect import Tx
+from cortex.db.connect import Tx, value
 from cortex.errors import Invalid
 from cortex.ledger import chain
 from cortex.memory import likeness, lookup
@@ -18,6 +18,9 @@ from cortex.memory.visibility import View, present
 from cortex.ops import fields
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
+from cortex.ops.votes import ShownVote, shown
+from cortex.trust import log as logs
+from cortex.trust import standing
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -35,6 +38,8 @@ class FactView(Fact, frozen=True, kw_only=True):
     entry: Entry
     similar_to: SimilarTo
     contradicts: Contradicts
+    votes: Annotated[list[ShownVote], Meta(description="Current votes, at most 20: `cortex_votes` has all of them.")]
+    missing: Annotated[list[str], Meta(description="What a verdict still lacks, where there are votes.")]
     revisions: list[Fact]
     slot: list[Span]
 
@@ -71,11 +76,28 @@ async def show(ctx: Context, request: ShowFact) -> FactView:
             entry=_entry(tx, fact),
             similar_to=likeness.similar(tx, fact, seen),
             contradicts=likeness.contradicting(tx, fact, request.known_at),
+            **_voted(tx, fact),
             revisions=lookup.history(tx, fact.id) if request.history else [],
             slot=slot,
         )
 
     return await ctx.database.read(read)
+
+
+def _voted(tx: Tx, fact: Fact) -> dict[str, Any]:
+    """The votes on a revision, and what a verdict still lacks where there are some."""
+    log, digest = logs.state(tx), value(tx, _DIGEST, (fact.id, fact.revision))
+    if log is None or not isinstance(digest, bytes):
+        return {"votes": [], "missing": []}
+    held = standing.held(tx, log, fact.id, digest, limits.SHOWN_VOTES)
+    missing = standing.of(tx, log, fact.id, digest).missing if held else []
+    return {"votes": [shown(tx, vote) for vote in held], "missing": missing}
+
+
+_DIGEST = (
+    "SELECT t.digest FROM revision AS r JOIN transactions AS t ON t.log = r.log AND t.idx = r.idx"
+    " WHERE r.fact_id = ? AND r.number = ?"
+)
 
 
 def _entry(tx: Tx, fact: Fact) -> Entry:

@@ -307,7 +307,7 @@ async def read(ctx: Context, request: ReadVotes) -> FactVotes:
         ).fetchone()
         return FactVotes(
             **tally(tx, log, on),
-            votes=[_shown(tx, vote) for vote in votes],
+            votes=[shown(tx, vote) for vote in votes],
             more=counts[0] - len(votes),
             earlier=counts[1],
         )
@@ -315,7 +315,8 @@ async def read(ctx: Context, request: ReadVotes) -> FactVotes:
     return await ctx.database.read(run)
 
 
-def _shown(tx: Tx, vote: standing.HeldVote) -> ShownVote:
+def shown(tx: Tx, vote: standing.HeldVote) -> ShownVote:
+    """A vote as it is shown, with its reason where that is held here."""
     row: Any = tx.execute("SELECT reason FROM vote_reason WHERE event_id = ?", (vote.event_id,)).fetchone()
     return ShownVote(
         agent=vote.agent,

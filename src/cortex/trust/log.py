@@ -150,13 +150,9 @@ def leaf_bytes(
     )  # fmt: skip
 
 
-def encode_row(row: tuple[Any, ...], origin: str) -> bytes:
-    """The hashed bytes of a row of LEAF_COLUMNS (its hash left out or not): any edited column gives other bytes.
-
-    Raises Corrupt for values that are not of their column's type.
-    """
-    (number, kind, fact, agent, vote, weight, event_id, key, author, digest, reason, at, event, ts, signature, v, prev,
-     *_) = row  # fmt: skip
+def event_bytes(row: tuple[Any, ...], origin: str) -> bytes:
+    """The canonical bytes of the event of a row of LEAF_COLUMNS. Raises Corrupt as `encode_row`."""
+    number, kind, fact, agent, vote, weight, event_id, key, author, digest, reason, at, event, *_ = row
     try:
         if kind == "vote" and event is None:
             told = "null" if reason is None else f'"{reason.hex()}"'
@@ -167,9 +163,26 @@ def encode_row(row: tuple[Any, ...], origin: str) -> bytes:
             )
         elif any(part is not None for part in (fact, agent, vote, weight, key, author, digest, reason, at)):
             raise Corrupt(f"leaf {number - 1} of kind {kind} has columns of a vote", _RESTORE)
-        return leaf_bytes(event.encode(), number - 1, kind, prev, signature, ts, weight, v)
+        return bytes(event.encode())
     except (TypeError, AttributeError):
-        raise Corrupt(f"leaf {number - 1} has a column that is not of its type", _RESTORE) from None
+        raise _odd(number) from None
+
+
+def encode_row(row: tuple[Any, ...], origin: str) -> bytes:
+    """The hashed bytes of a row of LEAF_COLUMNS (what follows is left out): any edited column gives other bytes.
+
+    Raises Corrupt for values that are not of their column's type.
+    """
+    number, kind, weight, ts, signature, v, prev = row[0], row[1], row[5], *row[13:17]
+    event = event_bytes(row, origin)
+    try:
+        return leaf_bytes(event, number - 1, kind, prev, signature, ts, weight, v)
+    except (TypeError, AttributeError):
+        raise _odd(number) from None
+
+
+def _odd(number: int) -> Corrupt:
+    return Corrupt(f"leaf {number - 1} has a column that is not of its type", _RESTORE)
 
 
 _RESTORE = "restore a backup with `cortex restore FROM`"

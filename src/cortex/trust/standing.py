@@ -1,7 +1,7 @@
 """Reading what votes came to: the standing of a text, each vote with its weight, and why a weight is zero."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from cortex.db.connect import Tx
 from cortex.trust import judging, policy, reputation, tally
@@ -75,6 +75,14 @@ def of(tx: Tx, log: Log | None, fact: str, digest: bytes) -> Standing:
         missing=[] if resolved else tally.missing(sums, rules),
         sums=sums,
     )
+
+
+def told(text: str) -> tuple[Verdict, bool, float]:
+    """What a reader is told of a tally, from its verdict, resolution, sum and tenths as one text."""
+    verdict, resolved, sigma, tenths = text.split(" ")
+    truth = int(resolved)
+    score = tally.consensus_score(int(sigma), int(tenths) if tenths else None, truth)
+    return shown(cast("Verdict", verdict), truth), truth != 0, score
 
 
 def shown(verdict: Verdict, resolved: int) -> Verdict:
