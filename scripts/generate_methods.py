@@ -25,7 +25,8 @@ NATURAL = {
 }
 
 # Fields that may be given without their name, in order.
-POSITIONAL = {"store": ["content"], "store_batch": ["facts"], "import_files": ["paths"], "search": ["query"],
+POSITIONAL = {"vote": ["id", "vote"], "vote_batch": ["votes"], "votes": ["id"], "resolve": ["id", "truth"],
+              "store": ["content"], "store_batch": ["facts"], "import_files": ["paths"], "search": ["query"],
               "recall": ["query"],
               "show": ["id"], "history": ["id"], "revise": ["id"], "retract": ["id"], "forget": ["id"], "prove": ["id"],
               "rename_project": ["old", "new"], "relate": ["subject", "predicate", "object"], "graph": ["entity"],

@@ -310,9 +310,9 @@ class Methods:
 
     async def vote(
         self,
-        *,
         id: str,
         vote: Literal[1, -1, 0],
+        *,
         reason: str | None = None,
         vote_id: str | None = None,
         agent: str | None = None,
@@ -329,19 +329,19 @@ class Methods:
         """
         return await self.call(CastVote(**_given(locals())))
 
-    async def vote_batch(self, *, votes: list[NewVote]) -> CountedVotes:
+    async def vote_batch(self, votes: list[NewVote]) -> CountedVotes:
         """Vote on several facts in one transaction: all of the votes count, or none and the wrong one is named."""
         return await self.call(CastVotes(**_given(locals())))
 
-    async def votes(self, *, id: str, limit: int | None = None) -> FactVotes:
+    async def votes(self, id: str, *, limit: int | None = None) -> FactVotes:
         """Explain where a fact stands: score, verdict, what is missing, and each vote with its weight."""
         return await self.call(ReadVotes(**_given(locals())))
 
     async def resolve(
         self,
-        *,
         id: str,
         truth: Literal["true", "false", "open"],
+        *,
         reason: str | None = None,
         revision: int | None = None,
     ) -> Resolution:

@@ -92,9 +92,10 @@ class DecidedVote:
     signer: EventSigner | None
 
 
-def brought(key_file: str) -> EventSigner:
+def brought(key_file: str, agent: str | None) -> EventSigner:
+    """A key from a file, which has to say whose it is unless `agent` does."""
     path = Path(key_file)
-    return signer(keyfiles.bring(path), "agent", path)
+    return signer(keyfiles.bring(path, agent), "agent", path)
 
 
 def ballot_of(vote: NewVote) -> Signed | None:
@@ -139,7 +140,7 @@ class Deciding:
             author=on.author,
             fact=on.fact,
             fact_digest=on.digest.hex(),
-            id=vote.vote_id or vote_id,
+            id=vote_id,
             key=held.public,
             log=self._log.origin,
             reason_digest=digest,

@@ -6,7 +6,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from cortex.db.connect import Tx, value
+from cortex.db.connect import Tx
 from cortex.db.database import Database
 from cortex.errors import Unavailable
 from cortex.ledger import chain, sealing
@@ -18,6 +18,8 @@ from cortex.trust import log as votes_log
 from cortex.trust import sealing as votes_sealing
 from cortex.trust.apply import Applied
 from cortex.trust.events import Genesis, LogRestored, Signed
+from cortex.trust.log import Log
+from cortex.trust.sealing import Sealed
 
 R = TypeVar("R")
 
@@ -45,17 +47,21 @@ class EventsOrdered(Struct, frozen=True, kw_only=True, tag="events_ordered"):
     events: tuple[Signed, ...]
     exact: bool = True
 
-    def apply(self, tx: Tx) -> list[Applied]:
-        """Append the events. Reads and writes consensus tables only."""
+    def apply(self, tx: Tx, log: Log | None) -> tuple[Log, list[Applied]]:
+        """Append the events to the log, whose state this is (None: there is none yet); return the state after them.
+
+        Reads and writes consensus tables only.
+        """
         events = self.events
         done: list[Applied] = []
-        if events and isinstance(events[0].event, Genesis):
+        if log is None and events and isinstance(events[0].event, Genesis):
             done.append(apply.start(tx, events[0], self.at))
             events = events[1:]
-        log = votes_log.needed(tx)
+        log = log or votes_log.needed(tx)
         done += [apply.apply(tx, log, signed, self.at, exact=self.exact) for signed in events]
-        votes_log.store(tx, log)
-        return done
+        if events:
+            votes_log.store(tx, log)
+        return log, done
 
 
 @dataclass(frozen=True)
@@ -103,18 +109,21 @@ class LocalJournal:
 
     async def order(self, decide: Callable[[Tx], Proposal[R]]) -> R:
         """Decide and apply in the writer's next transaction: nothing changes in between."""
-        result = await self._database.write(lambda tx: self._order(tx, decide))
-        self._committed()
-        return result
+        # What is derived from facts has nothing to do with votes, so `committed` is not told.
+        return await self._database.write(lambda tx: self._order(tx, decide))
 
     def _order(self, tx: Tx, decide: Callable[[Tx], Proposal[R]]) -> R:
         proposal = decide(tx)
-        _check_ours(tx, self._key, proposal.command)
-        answer = proposal.answer(tx, proposal.command.apply(tx))
+        log, last = votes_log.state(tx), votes_sealing.sealed(tx)
+        if log is not None:
+            _check_ours(log, last, self._key, proposal.command)
+        log, applied = proposal.command.apply(tx, log)
+        answer = proposal.answer(tx, applied)
         votes_sealing.seal_if_due(
             tx,
-            votes_log.needed(tx),
+            log,
             self._key,
+            last,
             leaves=self._settings.checkpoint_leaves,
             seconds=self._settings.checkpoint_seconds,
         )
@@ -130,15 +139,14 @@ class LocalJournal:
         return result
 
 
-def _check_ours(tx: Tx, key: NodeKey, command: EventsOrdered) -> None:
+def _check_ours(log: Log, last: Sealed, key: NodeKey, command: EventsOrdered) -> None:
     """Raise Unavailable where this file may not go on with the log: put back from a backup, or without the log's key.
 
     Else two copies could give one place in the log to different votes.
     """
-    if command.events and isinstance(command.events[0].event, Genesis | LogRestored):
+    if command.events and isinstance(command.events[0].event, LogRestored):
         return
-    log = votes_log.needed(tx)
-    if value(tx, "SELECT restored FROM vote_seal"):
+    if last.restored:
         raise Unavailable(
             "this file was put back from a backup, and the votes log does not say so yet",
             "`cortex vote-ledger init` says so with the admin key",

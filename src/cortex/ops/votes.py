@@ -23,6 +23,7 @@ from cortex.trust.apply import Applied
 from cortex.trust.events import Ballot
 from cortex.trust.log import Log
 from cortex.trust.receipts import AgentReceipt
+from cortex.trust.standing import Standing
 from cortex.trust.tally import Verdict
 
 _GROUP = "Trust"
@@ -135,9 +136,9 @@ async def cast_batch(ctx: Context, request: CastVotes) -> CountedVotes:
 
 async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) -> list[CountedVote]:
     await signing.ensure_log(ctx)
-    key = None if key_file is None else await asyncio.to_thread(brought, key_file)
+    key = None if key_file is None else await asyncio.to_thread(brought, key_file, votes[0].agent)
     ballots = [ballot_of(vote) for vote in votes]
-    at, made = ctx.now(), [(ctx.new_id(), ctx.new_salt()) for _ in votes]
+    at, made = ctx.now(), [(vote.vote_id or ctx.new_id(), ctx.new_salt() if vote.reason else b"") for vote in votes]
     kept: list[DecidedVote] = []
 
     def decide(tx: Tx) -> Proposal[list[CountedVote]]:
@@ -150,7 +151,7 @@ async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) ->
         kept[:] = decided
         told = (*deciding.registered, *(vote.signed for vote in decided))
         command = EventsOrdered(at=at, events=told, exact=all(ballot is not None for ballot in ballots))
-        return Proposal(command, lambda tx, applied: _answers(tx, decided, applied[len(deciding.registered) :]))
+        return Proposal(command, lambda tx, applied: _answers(tx, log, decided, applied[len(deciding.registered) :]))
 
     try:
         counted = await ctx.journal.order(decide)
@@ -161,8 +162,7 @@ async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) ->
     return [await _promised(ctx, vote, decided) for vote, decided in zip(counted, kept, strict=True)]
 
 
-def _answers(tx: Tx, decided: list[DecidedVote], applied: list[Applied]) -> list[CountedVote]:
-    log = logs.needed(tx)
+def _answers(tx: Tx, log: Log, decided: list[DecidedVote], applied: list[Applied]) -> list[CountedVote]:
     answers = []
     for vote, done in zip(decided, applied, strict=True):
         event = vote.signed.event
@@ -177,16 +177,22 @@ def _answers(tx: Tx, decided: list[DecidedVote], applied: list[Applied]) -> list
 
 
 def _answer(tx: Tx, log: Log, vote: DecidedVote, event: Ballot, done: Applied) -> CountedVote:
-    held = standing.one(tx, log, event.fact, bytes.fromhex(event.fact_digest), event.agent)
-    assert held is not None, "an applied vote is among the current ones"
+    found = standing.of(tx, log, vote.on.fact, vote.on.digest)
+    replaced = False
+    if done.repeated or done.level is None or done.weight_e6 is None:
+        held = standing.one(tx, log, event.fact, bytes.fromhex(event.fact_digest), event.agent)
+        assert held is not None, "an applied vote is among the current ones"
+        level, weighed, replaced = held.level, (held.weight, held.contribution, held.why_zero), held.entry != done.idx
+    else:
+        level, weighed = done.level, standing.cast(log, event.vote, done.weight_e6, done.level, found.sums)
     return CountedVote(
-        **tally(tx, log, vote.on),
+        **_fields(vote.on, found),
         agent=event.agent,
-        level=held.level,
+        level=level,
         vote=event.vote,
-        weight=held.weight,
-        contribution=held.contribution,
-        why_zero=held.why_zero,
+        weight=weighed[0],
+        contribution=weighed[1],
+        why_zero=weighed[2],
         custody=vote.custody,
         vote_id=event.id,
         entry=done.idx,
@@ -195,11 +201,11 @@ def _answer(tx: Tx, log: Log, vote: DecidedVote, event: Ballot, done: Applied) -
         origin=log.origin,
         repeated=done.repeated,
         promise=None,
-        notes=_notes(event, vote, held.entry != done.idx),
+        notes=_notes(event, vote, replaced=replaced),
     )
 
 
-def _notes(event: Ballot, vote: DecidedVote, replaced: bool) -> list[str]:
+def _notes(event: Ballot, vote: DecidedVote, *, replaced: bool) -> list[str]:
     notes = []
     if event.agent == event.author:
         notes.append("an author earns no reputation by voting on its own fact")
@@ -212,7 +218,10 @@ def _notes(event: Ballot, vote: DecidedVote, replaced: bool) -> list[str]:
 
 def tally(tx: Tx, log: Log | None, on: Votable) -> dict[str, Any]:
     """The fields of a Tally."""
-    found = standing.of(tx, log, on.fact, on.digest)
+    return _fields(on, standing.of(tx, log, on.fact, on.digest))
+
+
+def _fields(on: Votable, found: Standing) -> dict[str, Any]:
     return {
         "fact": on.fact,
         "revision": on.revision,

@@ -45,6 +45,8 @@ class Applied:
     data: bytes
     weight_e6: int | None
     repeated: bool = False
+    # Of a vote that was just appended: the level of its agent.
+    level: str | None = None
 
 
 def start(tx: Tx, signed: Signed, at: str) -> Applied:
@@ -125,7 +127,7 @@ def _vote(tx: Tx, log: Log, signed: Signed, event: Ballot, rules: Policy, ts: st
     weight = reputation.weight_e6(rules, agent.level, *judging.evidence(agent, rules, day))
     leaf = logs.append(tx, log, signed, ts, weight)
     judging.cast(tx, rules, event, weight, vouched=agent.vouched, leaf=leaf.idx, ts=ts)
-    return _applied(leaf)
+    return Applied(leaf.idx, leaf.ts, leaf.hash, leaf.data, weight, level=agent.level)
 
 
 def _register(tx: Tx, log: Log, event: AgentRegistered, rules: Policy, ts: str) -> None:

@@ -1,5 +1,6 @@
 """Signing checkpoints of the votes log with the node's key: every so many leaves or seconds, and on demand."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,13 +12,27 @@ from cortex.ledger.keys import NodeKey
 from cortex.trust.log import Log
 
 
-def seal_if_due(tx: Tx, log: Log, key: NodeKey, *, leaves: int, seconds: int) -> None:
-    """Sign a checkpoint when `leaves` were appended or `seconds` went by (ledger time) since the last one."""
-    sealed_size, sealed_at = _sealed(tx)
-    if log.size == sealed_size:
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What this node knows of its checkpoints; `restored`: the file was put back, and the log does not say so yet."""
+
+    size: int
+    at: str | None
+    restored: bool
+
+
+def sealed(tx: Tx) -> Sealed:
+    """The row of this node; that of a log without checkpoints where there is none yet."""
+    row: Any = tx.execute("SELECT sealed_size, sealed_at, restored FROM vote_seal").fetchone()
+    return Sealed(0, None, restored=False) if row is None else Sealed(row[0], row[1], bool(row[2]))
+
+
+def seal_if_due(tx: Tx, log: Log, key: NodeKey, last: Sealed, *, leaves: int, seconds: int) -> None:
+    """Sign a checkpoint when `leaves` were appended or `seconds` went by (ledger time) since the `last` one."""
+    if log.size == last.size:
         return
-    due = sealed_at is None or log.size - sealed_size >= leaves
-    if due or times.parse(log.ts) - times.parse(sealed_at or log.ts) >= timedelta(seconds=seconds):
+    due = last.at is None or log.size - last.size >= leaves
+    if due or times.parse(log.ts) - times.parse(last.at or log.ts) >= timedelta(seconds=seconds):
         seal(tx, log, key)
 
 
@@ -34,7 +49,7 @@ def seal(tx: Tx, log: Log, key: NodeKey) -> str:
     if key.vkey(log.origin) != log.vkey:
         raise KeyNotValid(
             f"the node key {key.path} is not the one that the votes log names",
-            "put the right key file back, or let the admin key name this one: `cortex vote-ledger restored`",
+            "put the right key file back, or let the admin key name this one: `cortex vote-ledger init`",
         )
     root = log.root
     note = sign(Checkpoint(log.origin, log.size, root), key.signer(log.origin))
@@ -45,8 +60,3 @@ def seal(tx: Tx, log: Log, key: NodeKey) -> str:
         (log.size, root, note, log.ts),
     )
     return note
-
-
-def _sealed(tx: Tx) -> tuple[int, str | None]:
-    row: Any = tx.execute("SELECT sealed_size, sealed_at FROM vote_seal").fetchone()
-    return row[0], row[1]

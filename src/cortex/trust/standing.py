@@ -1,7 +1,8 @@
 """Reading what votes came to: the standing of a text, each vote with its weight, and why a weight is zero."""
 
+import typing
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from cortex.db.connect import Tx
 from cortex.trust import judging, policy, reputation, tally
@@ -9,6 +10,8 @@ from cortex.trust.log import Log
 from cortex.trust.policy import Policy
 from cortex.trust.reputation import UNIT
 from cortex.trust.tally import Sums, Verdict
+
+VOUCHED = frozenset({"standard", "trusted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def told(text: str) -> tuple[Verdict, bool, float]:
     verdict, resolved, sigma, tenths = text.split(" ")
     truth = int(resolved)
     score = tally.consensus_score(int(sigma), int(tenths) if tenths else None, truth)
-    return shown(cast("Verdict", verdict), truth), truth != 0, score
+    return shown(typing.cast("Verdict", verdict), truth), truth != 0, score
 
 
 def shown(verdict: Verdict, resolved: int) -> Verdict:
@@ -90,6 +93,12 @@ def shown(verdict: Verdict, resolved: int) -> Verdict:
     if resolved:
         return "verified" if resolved > 0 else "disputed"
     return verdict
+
+
+def cast(log: Log, vote: int, weight_e6: int, level: str, sums: Sums) -> tuple[float, float, str | None]:
+    """Weight and contribution in units, and why they are nothing, of a vote that was just counted in `sums`."""
+    rules = policy.decode(log.policy)
+    return _weighed(rules, sums, vote, weight_e6, weight_e6, level, vouched=level in VOUCHED, counted=1)
 
 
 def held(tx: Tx, log: Log, fact: str, digest: bytes, limit: int) -> list[HeldVote]:
@@ -108,15 +117,20 @@ def one(tx: Tx, log: Log, fact: str, digest: bytes, agent: str) -> HeldVote | No
 
 def _held(row: Any, rules: Policy, sums: Sums) -> HeldVote:
     agent, vote, weight, vouched, counted, leaf, level, written, at, event_id, custody = row
+    told = _weighed(rules, sums, vote, weight, written, level, vouched=bool(vouched), counted=counted)
+    return HeldVote(agent, level, vote, *told, custody, at, leaf, event_id)
+
+
+def _weighed(
+    rules: Policy, sums: Sums, vote: int, weight: int, written: int, level: str, *, vouched: bool, counted: int
+) -> tuple[float, float, str | None]:
     if rules.rule == "linear":
         part, weight = vote * counted * UNIT // 10, counted * UNIT // 10
         why = None if weight else "the agent was revoked"
     else:
         part = vote * weight if vouched else tally.capped(vote * weight, sums, rules)
-        why = _why_zero(level, weight, written, bool(vouched))
-    if vote == 0:
-        why = "the vote was withdrawn"
-    return HeldVote(agent, level, vote, weight / UNIT, part / UNIT, why, custody, at, leaf, event_id)
+        why = _why_zero(level, weight, written, vouched)
+    return weight / UNIT, part / UNIT, "the vote was withdrawn" if vote == 0 else why
 
 
 def _why_zero(level: str, weight: int, written: int, vouched: bool) -> str | None:
@@ -127,7 +141,7 @@ def _why_zero(level: str, weight: int, written: int, vouched: bool) -> str | Non
         return "the agent was revoked"
     if written > 0:
         return "the agent's trust was lowered after this vote"
-    if not vouched and level in {"standard", "trusted"}:
+    if not vouched and level in VOUCHED:
         return "it was cast before an admin vouched for the agent: vote again"
     if level == "untrusted":
         return "nobody vouches for the agent and it has not earned a weight: `cortex agent trust` vouches for it"
