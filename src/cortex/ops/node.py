@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import apsw
 from msgspec import Meta, Struct, structs
@@ -14,19 +14,25 @@ from cortex.files import found
 from cortex.ledger import chain, sealing
 from cortex.meaning import filling
 from cortex.memory import derived, figures
+from cortex.ops import signing
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
+from cortex.trust import log as logs
 
 _GROUP = "Node"
 
 
 class Initialized(Struct, frozen=True, kw_only=True):
-    """Where the file and its signing key are, and what a verifier needs to trust the log."""
+    """Where the file and its keys are, and what a verifier needs to trust the logs of facts and of votes."""
 
     path: str
     key_path: str
     origin: str
     vkey: str
+    votes_origin: str
+    votes_vkey: str
+    admin_key_path: Annotated[str, Meta(description="The key that gives trust and resolves; keep a copy of it safe.")]
+    admin_key: Annotated[Literal["plain", "locked", "absent"], Meta(description="How it is on this machine.")]
     project: str
 
 
@@ -36,17 +42,24 @@ class InitNode(Request[Initialized], frozen=True, kw_only=True):
 
 @operation("node.init", effect="write", order="local", method="init", cli=(Cli("init", group="Memory"),))
 async def init(ctx: Context, request: InitNode) -> Initialized:
-    """Create the file, its ledger and its signing key; where they are there, nothing changes.
+    """Create the file, its ledgers and their keys; where they are there, nothing changes.
 
     Where the key is missing a new one is made, and the ledger goes on with it under a new origin.
     """
     at = ctx.now()
     state = await ctx.database.write(lambda tx: sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor))
+    await signing.ensure_log(ctx)
+    votes = await ctx.database.read(logs.needed)
+    admin = signing.admin_file(ctx.settings, votes.origin)
     return Initialized(
         path=str(ctx.database.path),
         key_path=str(ctx.node_key.path),
         origin=state.origin,
         vkey=state.vkey,
+        votes_origin=votes.origin,
+        votes_vkey=votes.vkey,
+        admin_key_path=str(admin.path),
+        admin_key=admin.state,
         project=ctx.caller.project,
     )
 

@@ -31,6 +31,9 @@ from cortex.trust.policy import Policy
 
 _JUMP_MICROS = limits.CLOCK_JUMP_DAYS * 86_400 * 1_000_000
 
+# Puts a leaf in its place; a verification, which has the leaves, keeps none.
+Append = Callable[[Tx, Log, Signed, str, int | None], Appended]
+
 # Kinds that may follow after more than CLOCK_JUMP_DAYS: in them the admin says that the time really passed.
 _CONFIRMING = (PolicySet, LogRestored)
 
@@ -49,7 +52,7 @@ class Applied:
     level: str | None = None
 
 
-def start(tx: Tx, signed: Signed, at: str) -> Applied:
+def start(tx: Tx, signed: Signed, at: str, *, append: Append = logs.append) -> Applied:
     """Begin the log with its genesis."""
     event = signed.event
     assert isinstance(event, Genesis), "a log begins with its genesis"
@@ -57,13 +60,13 @@ def start(tx: Tx, signed: Signed, at: str) -> Applied:
         raise Conflict("this file has a votes log already", "there is one votes log in a file")
     admin = bytes.fromhex(event.key)
     log = logs.begin(tx, event.log, event.vkey, admin, policy.encode(event.policy))
-    leaf = logs.append(tx, log, signed, at, None)
+    leaf = append(tx, log, signed, at, None)
     _introduce(tx, log, admin, None, None, None)
     logs.store(tx, log)
     return _applied(leaf)
 
 
-def apply(tx: Tx, log: Log, signed: Signed, at: str, *, exact: bool = True) -> Applied:
+def apply(tx: Tx, log: Log, signed: Signed, at: str, *, exact: bool = True, append: Append = logs.append) -> Applied:
     """Append one event that was proposed at `at`, and what follows from it. `logs.store` has to follow.
 
     An id that is there already with the same content gives the first one's place; unless `exact`, only what was meant
@@ -81,9 +84,9 @@ def apply(tx: Tx, log: Log, signed: Signed, at: str, *, exact: bool = True) -> A
     rules = policy.decode(log.policy)
     judging.settle_due(tx, rules, ts)
     if isinstance(event, Ballot):
-        return _vote(tx, log, signed, event, rules, ts)
+        return _vote(tx, log, signed, event, rules, ts, append)
     _RULES[type(event)](tx, log, event, rules, ts)
-    return _applied(logs.append(tx, log, signed, ts, None))
+    return _applied(append(tx, log, signed, ts, None))
 
 
 def _applied(leaf: Appended) -> Applied:
@@ -120,12 +123,12 @@ def _check_time(log: Log, ts: str) -> None:
         )
 
 
-def _vote(tx: Tx, log: Log, signed: Signed, event: Ballot, rules: Policy, ts: str) -> Applied:
+def _vote(tx: Tx, log: Log, signed: Signed, event: Ballot, rules: Policy, ts: str, append: Append) -> Applied:
     _check_key(tx, event.key, event.agent)
     agent = judging.agent(tx, event.agent)
     day = judging.day_of(ts)
     weight = reputation.weight_e6(rules, agent.level, *judging.evidence(agent, rules, day))
-    leaf = logs.append(tx, log, signed, ts, weight)
+    leaf = append(tx, log, signed, ts, weight)
     judging.cast(tx, rules, event, weight, vouched=agent.vouched, leaf=leaf.idx, ts=ts)
     return Applied(leaf.idx, leaf.ts, leaf.hash, leaf.data, weight, level=agent.level)
 
@@ -184,7 +187,8 @@ def _rotate_admin(tx: Tx, log: Log, event: AdminRotated, rules: Policy, ts: str)
 def _set_policy(tx: Tx, log: Log, event: PolicySet, rules: Policy, ts: str) -> None:
     _check_admin(log, event.key)
     log.policy = policy.encode(event.policy)
-    judging.judge_all(tx, event.policy, ts)
+    if event.policy != rules:
+        judging.judge_all(tx, event.policy, ts)
 
 
 def _resolve(tx: Tx, log: Log, event: FactResolved, rules: Policy, ts: str) -> None:
