@@ -31,6 +31,7 @@ POSITIONAL = {"vote": ["id", "vote"], "vote_batch": ["votes"], "votes": ["id"], 
               "show": ["id"], "history": ["id"], "revise": ["id"], "retract": ["id"], "forget": ["id"], "prove": ["id"],
               "rename_project": ["old", "new"], "relate": ["subject", "predicate", "object"], "graph": ["entity"],
               "path": ["start", "end"], "export_ledger": ["path"], "ledger_history": ["fact"],
+              "export_votes": ["path"], "vote_history": ["fact"], "prove_vote": ["vote"],
               "verify_external": ["path"], "backup": ["target"], "export_facts": ["output"]}  # fmt: skip
 
 HEAD = '''"""The friendly Python methods, one for each operation; made by `make methods` from the operations."""

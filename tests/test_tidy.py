@@ -20,6 +20,8 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 DOCS = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
 
 FILE_LINES_MAX = 400
+# One file that an outsider copies and runs: it holds signatures, both logs, the rules and receipts and imports nothing.
+FILE_LINES_MAX_OF = {"src/cortex/verify.py": 1_350}
 FUNCTION_LINES_MAX = 60
 FORBIDDEN_MODULES = {"utils", "helpers", "common", "core", "engine", "manager", "misc"}
 
@@ -32,7 +34,7 @@ def parsed(path: Path) -> ast.Module:
 def test_a_module_is_short_and_opens_with_a_sentence(path: Path) -> None:
     text = path.read_text()
 
-    assert text.count("\n") <= FILE_LINES_MAX
+    assert text.count("\n") <= FILE_LINES_MAX_OF.get(str(path.relative_to(ROOT)), FILE_LINES_MAX)
     assert not text.strip() or ast.get_docstring(parsed(path))
     assert path.stem not in FORBIDDEN_MODULES
 

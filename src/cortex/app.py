@@ -19,6 +19,7 @@ from cortex.ops.context import Caller, Context
 from cortex.ops.invoke import invoke
 from cortex.ops.journal import LocalJournal
 from cortex.ops.registry import Request
+from cortex.ops.watch import Watch
 from cortex.progress import Progress, silent
 from cortex.settings import Settings
 from cortex.trust.keyring import Keyring
@@ -34,8 +35,9 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@-]+")
 class App:
     """An open Cortex: `call` runs any request. Made by `open_app`, ended by `close`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, watch: Watch | None = None) -> None:
         self.context = context
+        self._watch = watch
 
     async def call(self, request: Request[R], *, context: Context | None = None) -> R:
         """Run the operation that `request` belongs to; `context` stands in for the application's own."""
@@ -46,6 +48,8 @@ class App:
 
     def close(self) -> None:
         """Finish what is queued and close the file."""
+        if self._watch is not None:
+            self._watch.close()
         self.context.meaning.close()
         self.context.database.close()
 
@@ -100,7 +104,11 @@ def app_on(
         progress=progress,
         caller=caller,
     )
-    return App(context)
+    if caller.alone:
+        return App(context)
+    watch = Watch(context)
+    watch.start()
+    return App(context, watch)
 
 
 def default_project(settings: Settings, cwd: Path | None) -> str:

@@ -1,5 +1,6 @@
-"""Identifiers: UUIDv7 (RFC 9562), whose first 48 bits are the time in milliseconds."""
+"""Identifiers: UUIDs of RFC 9562. In a version 7 the first 48 bits are the time in milliseconds."""
 
+import hashlib
 import itertools
 import os
 
@@ -9,6 +10,13 @@ def uuid7(at_us: int, random: bytes | None = None) -> str:
     noise = int.from_bytes(random if random is not None else os.urandom(10), "big")
     value = (at_us // 1000 & (1 << 48) - 1) << 80 | 7 << 76 | (noise >> 68 & 0xFFF) << 64
     value |= 0b10 << 62 | noise & (1 << 62) - 1
+    return dashed(f"{value:032x}")
+
+
+def uuid8(name: str) -> str:
+    """The UUIDv8 that stands for `name`: from its SHA-256, so the same name has the same one everywhere."""
+    value = int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "big")
+    value = value & ~(0xF << 76) & ~(0b11 << 62) | 8 << 76 | 0b10 << 62
     return dashed(f"{value:032x}")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cortex import limits, projects
 from cortex.errors import Invalid
@@ -22,6 +22,8 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}")
 # One letter is a drive of Windows; a Path has one slash where the URL had two.
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/|(file):", re.IGNORECASE)
 _ENDPOINT = re.compile(r"https?://[!-~]+", re.IGNORECASE)
+_WITNESS_FILE = re.compile(r"(file|git):(.+)", re.DOTALL)
+_WITNESS_URL = re.compile(r"(https?://[!-~]+) ([!-~]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2})")
 _SHOWN_CHARS = 60
 
 
@@ -133,8 +135,35 @@ def _read_endpoint(given: Given) -> Value:
         return None
     if "@" in parts.netloc:
         # What stands there is shown in more places than a key is.
-        raise Invalid("the URL holds a user name or password", "leave it out, and set embedder.key instead")
+        raise Invalid("the URL holds a user name or password", "leave it out; a key has a setting of its own")
     return value if usable else None
+
+
+def _read_webhook(given: Given) -> Value:
+    # Who knows the URL of a webhook may write there, so it is kept as a key is.
+    try:
+        found = _read_endpoint(given)
+    except Invalid:
+        return None
+    return Secret(found) if isinstance(found, str) else None
+
+
+def _read_witnesses(given: Given) -> Value:
+    value = given.value
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or len(names) > limits.WITNESSES_MAX:
+        return None
+    found = [_witness(given, name) for name in names]
+    return tuple(dict.fromkeys(name for name in found if name is not None)) if all(found) else None
+
+
+def _witness(given: Given, name: object) -> str | None:
+    """One witness, its path made whole; None for what names none."""
+    matched = _WITNESS_FILE.fullmatch(name) if isinstance(name, str) else None
+    if matched is not None:
+        path = _read_path(structs.replace(given, value=matched[2]))
+        return None if path is None else f"{matched[1]}:{path}"
+    return name if isinstance(name, str) and _WITNESS_URL.fullmatch(name) else None
 
 
 def _read_secret(given: Given) -> Value:
@@ -181,5 +210,10 @@ MODEL = _matching(
 KEY = Kind(f"1 to {limits.ENDPOINT_KEY_CHARS_MAX} ASCII characters without spaces", _read_secret)
 PASSPHRASE = Kind(f"1 to {limits.PASSPHRASE_CHARS_MAX} printable characters", _read_passphrase)
 FUSION = _matching("|".join(FUSIONS), f"one of {', '.join(FUSIONS)}")
+WITNESSES = Kind(
+    f"a list of up to {limits.WITNESSES_MAX}, separated by commas, of file:PATH, git:PATH or URL VKEY", _read_witnesses
+)
+WEBHOOK = Kind("a URL that begins with http:// or https://, without a user name or password", _read_webhook)
+EVERY = _whole(0, limits.CHECKPOINT_SECONDS_MAX)
 SIDECAR_FROM = _whole(0, limits.SIDECAR_FROM_MAX)
 ENDPOINT_WAIT = _whole(limits.ENDPOINT_TIMEOUT_MS_MIN, limits.ENDPOINT_TIMEOUT_MS_MAX)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import apsw
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from cortex import times
 from cortex.app import actor_of, open_app
@@ -21,7 +21,7 @@ from cortex.index import sidecar
 from cortex.ledger import chain, memory, sealing
 from cortex.ledger.findings import Verification
 from cortex.ledger.keys import NodeKey
-from cortex.ops import verification
+from cortex.ops import verification, vote_ledger, vote_verification
 from cortex.progress import Progress
 from cortex.settings import Settings
 
@@ -36,6 +36,7 @@ class Restored(Struct, frozen=True, kw_only=True):
     entries: int
     facts: int
     note: Annotated[str | None, Meta(description="What could not be done, and what that means.")] = None
+    votes_note: Annotated[str | None, Meta(description="How the votes log goes on, where there is one.")] = None
 
 
 class Migrated(Struct, frozen=True, kw_only=True):
@@ -63,17 +64,17 @@ def restore(settings: Settings, source: Path, progress: Progress) -> Restored:
         raise Conflict(f"{source} is the file that would be replaced", "give the path of a backup")
     try:
         with ExitStack() as stack:
-            copy = _copied(stack, settings, source, progress)
+            copy, votes_note = _copied(stack, settings, source, progress)
             kept = _put(settings, copy)
         sidecar.delete(settings.db)  # of what was there before; nothing uses it any more
         with closing(connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)) as restored:
             restored.execute("BEGIN")
-            report, remember = _examined(restored, settings, progress)
+            report, after = _examined(restored, settings, progress)
     except apsw.Error as error:
         raise translate(error, str(settings.db)) from error
     _refuse_tampered(report, settings.db)
     # Restoring is the owner's own rollback: what is remembered starts again from here.
-    unsaved = memory.save(settings.home, settings.db, remember)
+    unsaved = memory.update(settings.home, settings.db, lambda _: after, mend=True)
     return Restored(
         path=str(settings.db),
         source=str(source),
@@ -82,11 +83,15 @@ def restore(settings: Settings, source: Path, progress: Progress) -> Restored:
         entries=sum(log.size for log in report.logs),
         facts=report.revisions,
         note=f"{unsaved}: `cortex ledger verify` may take the restored file for a rollback" if unsaved else None,
+        votes_note=votes_note,
     )
 
 
-def _copied(stack: ExitStack, settings: Settings, source: Path, progress: Progress) -> Path:
-    """A verified copy of the backup with the present schema and a new origin, beside the file; `stack` removes it."""
+def _copied(stack: ExitStack, settings: Settings, source: Path, progress: Progress) -> tuple[Path, str | None]:
+    """A verified copy of the backup with the present schema and a new origin, beside the file; `stack` removes it.
+
+    And how its votes log goes on.
+    """
     place = settings.db.parent
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -107,13 +112,30 @@ def _copied(stack: ExitStack, settings: Settings, source: Path, progress: Progre
         _refuse_tampered(report, source)
         key = NodeKey(settings.node_key_path)
         sealing.begin_origin(copy, chain.active(copy), key, at=times.now(), actor=actor_of(settings))
+        votes_note = vote_ledger.interrupt(copy, settings, key)
         copy.execute("COMMIT")
-    return path
+    return path, votes_note
 
 
-def _examined(tx: Tx, settings: Settings, progress: Progress) -> tuple[Verification, list[memory.Remembered]]:
+def _examined(tx: Tx, settings: Settings, progress: Progress) -> tuple[Verification, memory.Memory]:
+    """Every pass over both logs, compared with nothing but each other; what is to be remembered of them.
+
+    The report is that of the transactions, with the findings of both.
+    """
     key = NodeKey(settings.node_key_path)
-    return verification.examine(tx, key, verification.NOTHING, text=True, incremental=False, progress=progress)
+    report, logs = verification.examine(tx, key, verification.NOTHING, text=True, incremental=False, progress=progress)
+    task = vote_verification.VoteTask(
+        database=str(settings.db),
+        home=str(settings.home),
+        key=str(key.path),
+        busy_timeout_ms=settings.busy_timeout_ms,
+        incremental=False,
+        text=True,
+        accept=True,
+    )
+    votes, remembered = vote_verification.examine(tx, task, None, None, progress)
+    report = structs.replace(report, ok=report.ok and votes.ok, findings=[*report.findings, *votes.findings])
+    return report, memory.Memory(path=str(settings.db), logs=logs, votes=remembered)
 
 
 def _refuse_tampered(report: Verification, path: Path) -> None:

@@ -10,33 +10,51 @@ from cortex.memory.graph import EntitySummary
 from cortex.memory.model import Fact, Receipt, StoredFact
 from cortex.memory.recall import Briefing
 from cortex.memory.search import Hit
+from cortex.ops.admin import AdminChange, AdminStatus, LockAdmin, RotateAdmin, ShowAdmin, UnlockAdmin
+from cortex.ops.agent_changes import AgentChange, RevokeAgent, TrustAgent
+from cortex.ops.agent_keys import AddAgentKey, RotateAgentKey
+from cortex.ops.agents import AddAgent, AgentList, AgentView, ListAgents, ShowAgent
 from cortex.ops.balloting import NewVote
+from cortex.ops.checking import VotesReport
 from cortex.ops.doctor import Diagnose, Diagnosis
 from cortex.ops.embed import Embedded, EmbedFacts
+from cortex.ops.external import ExternalReport, VerifyExternal
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoredFacts, StoreFact, StoreFacts
 from cortex.ops.graph import EntityPath, FindPath, ListEntities, Neighbourhood, RelateEntities, ShowGraph
 from cortex.ops.ledger import (
     AcceptLedger,
     ExportedLedger,
     ExportLedger,
-    ExternalReport,
     LedgerHead,
     LedgerHistory,
     MakeCheckpoint,
     ProofOfFact,
     ProveFact,
     ReadLedgerHistory,
-    VerifyExternal,
     VerifyLedger,
 )
 from cortex.ops.model import ModelStatus, PulledModel, PullModel, ReadModelStatus
 from cortex.ops.node import BackedUp, Backup, Initialized, InitNode, ReadStatus, Reindex, Reindexed, Status
+from cortex.ops.policies import ClockConfirmed, ConfirmClock, PolicyView, SetPolicy
 from cortex.ops.projects import ListProjects, ProjectSummary, RenameProject
 from cortex.ops.registry import Request
 from cortex.ops.resolving import Resolution, ResolveFact
+from cortex.ops.resubmitting import Resubmitted, ResubmitVotes
 from cortex.ops.search import Recall, SearchFacts
+from cortex.ops.submitting import SubmitEvent, SubmittedEvent
 from cortex.ops.transfer import ExportFacts, ExportReport, ImportFiles, ImportReport
 from cortex.ops.views import FactHistory, FactView, ListFacts, ReadHistory, ShowFact
+from cortex.ops.vote_ledger import AcceptVotes, InitVoteLog, MakeVoteCheckpoint, VerifyVotes, VoteLogHead
+from cortex.ops.vote_records import (
+    ExportedVotes,
+    ExportVotes,
+    ListVoteExports,
+    ProofOfVote,
+    ProveVote,
+    ReadVoteHistory,
+    VoteExports,
+    VoteHistory,
+)
 from cortex.ops.votes import CastVote, CastVotes, CountedVote, CountedVotes, FactVotes, ReadVotes
 
 R = TypeVar("R", bound=Struct)
@@ -58,7 +76,7 @@ class Methods:
         raise TypeError(f"{type(self).__name__} runs no requests")
 
     async def init(self) -> Initialized:
-        """Create the file, its ledger and its signing key; where they are there, nothing changes.
+        """Create the file, its ledgers and their keys; where they are there, nothing changes.
 
         Where the key is missing a new one is made, and the ledger goes on with it under a new origin.
         """
@@ -108,7 +126,7 @@ class Methods:
         """Import facts from files: JSONL, Markdown, text, dialogues, other memories' exports, an earlier CORTEX file.
 
         Duplicates are counted, not stored again; an interrupted import goes on where it stopped; what is skipped is
-        named.
+        named. Of an earlier CORTEX file the agents and votes come too, after its ledger was checked.
         """
         return await self.call(ImportFiles(**_given(locals())))
 
@@ -351,12 +369,195 @@ class Methods:
         """
         return await self.call(ResolveFact(**_given(locals())))
 
-    async def checkpoint(self) -> LedgerHead:
+    async def add_agent(
+        self,
+        *,
+        name: str,
+        trust: Literal["untrusted", "standard", "trusted"] | None = None,
+        key_out: str | None = None,
+        key: str | None = None,
+        projects: list[str] | None = None,
+    ) -> AgentChange:
+        """Register an agent with a key of its own, which is made unless it is brought along.
+
+        Where the admin key is at hand the agent gets the trust `standard`, else it is untrusted until an admin vouches
+        for it. Agents that vote unregistered are registered by that, with a key that Cortex keeps.
+        """
+        return await self.call(AddAgent(**_given(locals())))
+
+    async def list_agents(self, *, limit: int | None = None, cursor: str | None = None) -> AgentList:
+        """List the agents that vote: how far each is trusted, its reputation, and what its next vote weighs."""
+        return await self.call(ListAgents(**_given(locals())))
+
+    async def show_agent(self, *, name: str) -> AgentView:
+        """Show one agent: its standing, every key that it ever had, and the log that its signatures are for."""
+        return await self.call(ShowAgent(**_given(locals())))
+
+    async def trust_agent(self, *, name: str, level: Literal["untrusted", "standard", "trusted"]) -> AgentChange:
+        """Vouch for an agent, or lower its trust, with the admin key.
+
+        Votes cast before keep their weight, but for those of an agent that is lowered: they count for no more than its
+        new level begins with.
+        """
+        return await self.call(TrustAgent(**_given(locals())))
+
+    async def revoke_agent(self, *, name: str, public: str | None = None) -> AgentChange:
+        """End an agent with the admin key: none of its keys signs any more and its votes weigh nothing.
+
+        With `public` only that key ends, and the votes stay as they are.
+        """
+        return await self.call(RevokeAgent(**_given(locals())))
+
+    async def add_agent_key(
+        self, *, name: str, out: str, key: str | None = None, projects: list[str] | None = None
+    ) -> AgentChange:
+        """Make another key for an agent, as for a second device; the keys that it has stay valid.
+
+        Signed by a key of the agent that is here, else by the admin key.
+        """
+        return await self.call(AddAgentKey(**_given(locals())))
+
+    async def rotate_agent_key(self, *, name: str, key: str | None = None) -> AgentChange:
+        """Put a new key in the place of an agent's key on this machine; the old one ends.
+
+        Signed by both. What a crash interrupted is finished when this is called again.
+        """
+        return await self.call(RotateAgentKey(**_given(locals())))
+
+    async def submit_event(
+        self,
+        *,
+        kind: Literal["agent", "key", "trust", "admin", "policy", "resolve"],
+        event: dict[str, Any],
+        sigs: list[str],
+        reason: str | None = None,
+        salt: str | None = None,
+    ) -> SubmittedEvent:
+        """Put an event in the votes log that was signed elsewhere: with an agent's own key, or with the admin key.
+
+        The same event given again has the place that it has.
+        """
+        return await self.call(SubmitEvent(**_given(locals())))
+
+    async def show_admin(self) -> AdminStatus:
+        """Show the admin key of the votes log: its file, whether it is locked, and whether it is the one in force.
+
+        A locked key is opened only where its passphrase is given.
+        """
+        return await self.call(ShowAdmin())
+
+    async def lock_admin(self) -> AdminStatus:
+        """Put the admin key under a passphrase: the setting admin.passphrase, in CORTEX_ADMIN_PASSPHRASE.
+
+        From then on whatever takes the admin key takes the passphrase too.
+        """
+        return await self.call(LockAdmin())
+
+    async def unlock_admin(self) -> AdminStatus:
+        """Write the admin key without its passphrase, which CORTEX_ADMIN_PASSPHRASE has to hold."""
+        return await self.call(UnlockAdmin())
+
+    async def rotate_admin(self) -> AdminChange:
+        """Put a new admin key in the place of the one in force; both sign for it.
+
+        The old key is kept beside the new one, since a backup of before knows no other. What a crash interrupted is
+        finished when this is called again.
+        """
+        return await self.call(RotateAdmin())
+
+    async def policy(
+        self, *, rule: Literal["weighted", "linear"] | None = None, parameters: dict[str, int] | None = None
+    ) -> PolicyView:
+        """Show the rules by which votes count, or change them with the admin key.
+
+        Each fact that was voted on is judged by the new rules at once; the weights written with votes stay.
+        """
+        return await self.call(SetPolicy(**_given(locals())))
+
+    async def confirm_clock(self) -> ClockConfirmed:
+        """Say with the admin key that the clock is right, although much time passed since the votes log's last event.
+
+        Without that, a log takes no event that is more than 30 days later than the one before: one bad clock must not
+        end settling periods.
+        """
+        return await self.call(ConfirmClock())
+
+    async def init_vote_ledger(self) -> VoteLogHead:
+        """Begin the votes log where there is none: its admin key is made here, and its state signed.
+
+        Where the file was put back from a backup, or this node's key is another than the log names, the admin key says in
+        the log that it goes on from here.
+        """
+        return await self.call(InitVoteLog())
+
+    async def vote_checkpoint(self, *, witness: bool | None = None, timestamp: bool | None = None) -> VoteLogHead:
+        """Sign the votes log as it stands, and have the configured witnesses take that.
+
+        Keep the note elsewhere, or let witnesses: against them rewriting is found.
+        """
+        return await self.call(MakeVoteCheckpoint(**_given(locals())))
+
+    async def verify_votes(
+        self,
+        *,
+        incremental: bool | None = None,
+        signatures: bool | None = None,
+        policy: bool | None = None,
+        text: bool | None = None,
+        receipts: list[str] | None = None,
+    ) -> VotesReport:
+        """Check every entry, signature, weight and checkpoint of the votes log, and compare with what others keep of it.
+
+        That is: what was remembered outside the file, the receipts of agents, the witnesses. The report claims no more
+        than was checked. Each run is written down in the file.
+        """
+        return await self.call(VerifyVotes(**_given(locals())))
+
+    async def accept_votes(self) -> VotesReport:
+        """Forget what was remembered of the votes log and take it as it is, after you replaced the file on purpose.
+
+        Files of receipts that it does not bear out are put aside. What witnesses have seen, they do not forget.
+        """
+        return await self.call(AcceptVotes())
+
+    async def resubmit_votes(self, *, receipts: list[str] | None = None) -> Resubmitted:
+        """Hand in the votes again that agents have receipts of and the log lacks, as after an old backup was restored.
+
+        Each ballot goes in as its agent signed it then, in the old order.
+        """
+        return await self.call(ResubmitVotes(**_given(locals())))
+
+    async def export_votes(
+        self, path: str, *, format: Literal["directory", "zip", "json", "csv"] | None = None
+    ) -> ExportedVotes:
+        """Write the votes log's entries and checkpoints for an outsider, and note that in the file. No reason is in it.
+
+        `verifier` is the one file of plain Python that checks it anywhere, without Cortex.
+        """
+        return await self.call(ExportVotes(**_given(locals())))
+
+    async def vote_exports(self, *, limit: int | None = None) -> VoteExports:
+        """Which exports of the votes log were made from this file, with the hash that each had."""
+        return await self.call(ListVoteExports(**_given(locals())))
+
+    async def vote_history(self, fact: str, *, limit: int | None = None, cursor: str | None = None) -> VoteHistory:
+        """Every vote on a fact and every person's word about it, oldest first, also of earlier texts of it."""
+        return await self.call(ReadVoteHistory(**_given(locals())))
+
+    async def prove_vote(self, vote: str, *, output: str | None = None, text: bool | None = None) -> ProofOfVote:
+        """Prove to an outsider that a vote was counted: its entry, the way to a signed checkpoint, and its reason.
+
+        Where the agent's own receipts are on this machine, the proof is added to them.
+        """
+        return await self.call(ProveVote(**_given(locals())))
+
+    async def checkpoint(self, *, witness: bool | None = None, timestamp: bool | None = None) -> LedgerHead:
         """Sign the ledger as it stands: origin, number of entries, Merkle root. Keep it elsewhere to detect rewriting.
 
-        Starts the ledger in a new file. `vkey` is what a verifier needs to trust this log (a line `log <vkey>`).
+        Starts the ledger in a new file. `vkey` is what a verifier needs to trust this log (a line `log <vkey>`). The
+        configured witnesses take the checkpoint too.
         """
-        return await self.call(MakeCheckpoint())
+        return await self.call(MakeCheckpoint(**_given(locals())))
 
     async def verify(self, *, incremental: bool | None = None, text: bool | None = None) -> Verification:
         """Check every entry, link, checkpoint and fact, and compare with what was remembered outside the file.
@@ -393,9 +594,14 @@ class Methods:
         return await self.call(ProveFact(**_given(locals())))
 
     async def verify_external(
-        self, path: str, *, trust: str | None = None, checkpoint: list[str] | None = None
+        self,
+        path: str,
+        *,
+        trust: str | None = None,
+        checkpoint: list[str] | None = None,
+        receipts: list[str] | None = None,
     ) -> ExternalReport:
-        """Check what somebody exported, with the offline verifier: needs only the file and a key to trust."""
+        """Check what somebody exported of either log, with the offline verifier: needs only the file and a key to trust."""
         return await self.call(VerifyExternal(**_given(locals())))
 
     async def backup(self, target: str) -> BackedUp:

@@ -73,6 +73,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     search_fusion: Literal["scores", "rrf"]
     admin_key: Path | None
     admin_passphrase: kinds.Secret | None
+    witnesses: tuple[str, ...]
+    timestamp_url: str | None
+    timestamp_roots: Path | None
+    verify_every_seconds: int
+    verify_full_seconds: int
+    alert_webhook: kinds.Secret | None
 
     @property
     def node_key_path(self) -> Path:
@@ -173,6 +179,20 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("search.fusion", "config", kinds.FUSION, "scores", "how the lists of a hybrid search become one"),
     Setting("admin.key", "config", kinds.PATH, None, "file of the votes log's admin key; else below home"),
     Setting("admin.passphrase", "environment", kinds.PASSPHRASE, None, "what unlocks the admin key", secret=True),
+    Setting("witnesses", "config", kinds.WITNESSES, (), "who cosigns or keeps the ledgers' checkpoints"),
+    Setting("timestamp.url", "config", kinds.ENDPOINT, None, "the RFC 3161 authority for checkpoints"),
+    Setting("timestamp.roots", "config", kinds.PATH, None, "its root certificates, as PEM"),
+    Setting(
+        "verify.every_seconds",
+        "config",
+        kinds.EVERY,
+        limits.VERIFY_EVERY_SECONDS,
+        "how often what is new is verified; 0 for never",
+    ),
+    Setting(
+        "verify.full_seconds", "config", kinds.EVERY, limits.VERIFY_FULL_SECONDS, "how often all of it is; 0 for never"
+    ),
+    Setting("alert.webhook", "config", kinds.WEBHOOK, None, "where findings are told", secret=True),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -25,7 +25,6 @@ import stat
 import sys
 import zipfile
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -37,6 +36,7 @@ from typing import IO, Any, NamedTuple
 LINE_BYTES_MAX, NOTE_BYTES_MAX, FILE_BYTES_MAX, SHOWN_CHARS_MAX = 64 << 10, 32 << 10, 64 << 20, 1_000
 CHECKPOINTS_MAX, FINDINGS_MAX, FILES_MAX, ZIP_RATIO_MAX, INTEGER_MAX = 100_000, 100, 1_000, 200, (1 << 53) - 1
 RECEIPT_BYTES_MAX, TRUST_NAMES_MAX, TEXT_CHARS_MAX, JUMP_DAYS, JOBS_MAX = 512 << 10, 256, 256, 30, 64
+RECEIPTS_MAX = 1_000_000
 DISCLOSED = ["content", "type", "tags", "key", "source", "meta"]
 DISCLOSED += ["confidence", "valid_from", "valid_until", "thread", "seq"]
 MEMBERS = {"cortex-ledger/v1": ["log", "leaves", "checkpoints"], "cortex-proof/v1": ["leaf", "proof", "disclosure"]}
@@ -47,6 +47,7 @@ _ERRORS = (*_PLAIN, OSError, EOFError, RuntimeError, ArithmeticError, TypeError,
 # A leaf in its canonical form (RFC 8785, fixed fields, no control characters) is exactly what this matches.
 _TEXT = r'"[^"\\\x00-\x1f\x7f-\x9f]*(?:\\["\\][^"\\\x00-\x1f\x7f-\x9f]*)*"'
 _NUMBER = "(0|[1-9][0-9]{0,15})"
+# Python 3.14 reads 24:00 too.
 _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}\.[0-9]{6}"
 _LEAF = re.compile(
     rf'{{"actor":{_TEXT},"batch":{_NUMBER},"batch_n":{_NUMBER},"digest":(null|{_TEXT}),"idx":{_NUMBER},'
@@ -115,9 +116,8 @@ class Report:
 _P, _ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 _D, _I = -121665 * pow(121666, -1, _P) % _P, pow(2, (_P - 1) // 4, _P)
 _Point = tuple[int, int, int, int]
-_Kept = tuple[int, int, int]
-_NOTHING = (0, 1, 1, 0)
-# A key that signs this often gets a table that spares the doublings (9 ms and 400 KiB each); at most so many keys do.
+_Table = list[list[tuple[int, int, int]]]
+# A key that signs so often gets a table that spares the doublings (8 ms and 400 KiB each), if it is among the first.
 _OFTEN, _TABLES_MAX, _KEY_BITS, _BASE_BITS = 20, 64, 5, 6
 
 
@@ -129,14 +129,7 @@ def _add(one: _Point, two: _Point) -> _Point:
 
 
 def _multiply(point: _Point, scalar: int) -> _Point:
-    total = (0, 1, 1, 0)
-    for bit in f"{scalar:b}":
-        total = _add(total, total) if bit == "0" else _add(_add(total, total), point)
-    return total
-
-
-def _multiply(point: _Point, scalar: int) -> _Point:
-    total: _Point = _NOTHING
+    total: _Point = (0, 1, 1, 0)
     for bit in f"{scalar:b}":
         total = _add(total, total) if bit == "0" else _add(_add(total, total), point)
     return total
@@ -153,34 +146,26 @@ def _decode(encoded: bytes) -> _Point | None:
     return x, y, 1, x * y % _P
 
 
-def _keep(points: list[_Point]) -> list[_Kept]:
-    """Points to be added often. One inversion serves all (Montgomery)."""
-    products, product = list[int](), 1
-    for point in points:
-        products.append(product)
-        product = product * point[2] % _P
-    inverse, kept = pow(product, -1, _P), list[_Kept]()
-    for point, before in itertools.zip_longest(reversed(points), reversed(products)):
-        own, inverse = inverse * before % _P, inverse * point[2] % _P
-        x, y = point[0] * own % _P, point[1] * own % _P
-        kept.append(((y + x) % _P, (y - x) % _P, 2 * _D * x * y % _P))
-    return kept[::-1]
-
-
-def _table(point: _Point, bits: int) -> list[list[_Kept]]:
+def _table(point: _Point, bits: int, places: int) -> _Table:
     """For each place of a scalar, of so many bits, the multiples of the point that a digit there stands for."""
-    points = list[_Point]()
-    for _ in range(-(-_ORDER.bit_length() // bits)):
+    points, products, kept, width = list[_Point](), [1], list[tuple[int, int, int]](), (1 << bits) - 1
+    for _ in range(places):
         multiple = point
-        for _ in range((1 << bits) - 1):
+        for _ in range(width):
             points.append(multiple)
+            products.append(products[-1] * multiple[2] % _P)
             multiple = _add(multiple, point)
         point = multiple
-    kept, width = _keep(points), (1 << bits) - 1
-    return [kept[at : at + width] for at in range(0, len(kept), width)]
+    inverse = pow(products.pop(), -1, _P)  # one inversion serves all points (Montgomery)
+    while points:
+        x, y, z, _ = points.pop()
+        own, inverse = inverse * products.pop() % _P, inverse * z % _P
+        x, y = x * own % _P, y * own % _P
+        kept.append(((y + x) % _P, (y - x) % _P, 2 * _D * x * y % _P))
+    return [kept[at - width : at][::-1] for at in range(len(kept), 0, -width)]
 
 
-def _add_multiple(point: _Point, table: list[list[_Kept]], scalar: int) -> _Point:
+def _add_multiple(point: _Point, table: _Table, scalar: int) -> _Point:
     """The point and so many times that of a table."""
     x, y, z, t = point
     mask = len(table[0])
@@ -196,35 +181,17 @@ def _add_multiple(point: _Point, table: list[list[_Kept]], scalar: int) -> _Poin
     return x, y, z, t
 
 
-def _digits(scalar: int) -> list[int]:
-    """Zeros and odd digits from -15 to 15, the lowest first, at least four zeros between two others."""
-    digits = list[int]()
-    while scalar:
-        digit = scalar & 31 if scalar & 1 else 0
-        digit -= 32 if digit > 15 else 0
-        digits.append(digit)
-        scalar = (scalar - digit) >> 1
-    return digits
-
-
-def _times(odd: list[_Kept], scalar: int) -> _Point:
-    """So many times a point, of which the odd multiples from 1 to 15 are given."""
-    x, y, z, t = _NOTHING
-    for digit in reversed(_digits(scalar)):
-        a, b, s = x * x % _P, y * y % _P, x + y
-        h, g = a + b, a - b
-        e, f = h - s * s % _P, 2 * z * z % _P + g
-        x, y, z = e * f % _P, g * h % _P, f * g % _P
-        if digit:
-            t = e * h % _P
-            plus, minus, twice = odd[abs(digit) >> 1]
-            if digit < 0:
-                plus, minus, twice = minus, plus, -twice
-            a, b, c, d = (y - x) * minus, (y + x) * plus, t * twice, 2 * z
-            e, f, g, h = (b - a) % _P, (d - c) % _P, (d + c) % _P, (b + a) % _P
+def _times(table: _Table, scalar: int) -> _Point:
+    """So many times the point of a table of one place of four bits."""
+    x, y, z, t = 0, 1, 1, 0
+    for digit in f"{scalar:x}":
+        for _ in range(4):
+            a, b, s = x * x % _P, y * y % _P, x + y
+            h, g = a + b, a - b
+            e, f = h - s * s % _P, 2 * z * z % _P + g
             x, y, z = e * f % _P, g * h % _P, f * g % _P
-        t = e * h  # of use where this was the last digit
-    return x, y, z, t % _P
+        x, y, z, t = _add_multiple((x, y, z, e * h % _P), table, int(digit, 16))
+    return x, y, z, t
 
 
 class _Public:
@@ -233,23 +200,14 @@ class _Public:
     tables = 0
 
     def __init__(self, point: _Point) -> None:
-        twice, odd = _add(point, point), [point]
-        while len(odd) < 8:
-            odd.append(_add(odd[-1], twice))
-        self.odd, self.point, self.uses, self.table = _keep(odd), point, 0, list[list[_Kept]]()
+        self.point, self.uses, self.table = point, 0, _table(point, 4, 1)
 
     def times(self, scalar: int) -> _Point:
         self.uses += 1
         if self.uses == _OFTEN and _Public.tables < _TABLES_MAX:
             _Public.tables += 1
-            self.table = _table(self.point, _KEY_BITS)
-        return _add_multiple(_NOTHING, self.table, scalar) if self.table else _times(self.odd, scalar)
-
-
-@lru_cache(maxsize=1)
-def _base() -> list[list[_Kept]]:
-    point = _decode(b"\x58" + b"\x66" * 31)
-    return _table(point, _BASE_BITS) if point else []
+            self.table = _table(self.point, _KEY_BITS, -(-253 // _KEY_BITS))
+        return _add_multiple((0, 1, 1, 0), self.table, scalar) if len(self.table) > 1 else _times(self.table, scalar)
 
 
 @lru_cache(maxsize=2048)
@@ -257,6 +215,12 @@ def _public(encoded: bytes) -> _Public | None:
     """The key of 32 bytes; None for what is no point in canonical form, or one of small order."""
     negated = _decode(encoded[:31] + bytes([encoded[31] ^ 128]))
     return None if negated is None or _multiply(negated, 8)[0] == 0 else _Public(negated)
+
+
+@lru_cache(maxsize=1)
+def _base() -> _Table:
+    point = _decode(b"\x58" + b"\x66" * 31)
+    return _table(point, _BASE_BITS, -(-253 // _BASE_BITS)) if point else []
 
 
 def verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -271,63 +235,44 @@ def verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
     return signature[:32] == (y | (x & 1) << 255).to_bytes(32, "little") and _multiply(point, 8)[0] != 0
 
 
-def verify_all(signatures: list[tuple[bytes, bytes, bytes]]) -> list[bool]:
-    return [verify_ed25519(*signature) for signature in signatures]
-
-
 class _Signatures:
-    """Signatures of leaves: checked in batches, by other processes once there are enough of them to be worth it."""
+    """Signatures of leaves, checked many at a time: by other processes where there are enough to be worth it."""
 
-    BATCH, ALONE = 256, 2_048
+    MANY, ENOUGH = 8_192, 2_048
 
     def __init__(self, jobs: int, report: Report) -> None:
-        self.jobs, self.report, self.pool, self.count = min(jobs, JOBS_MAX), report, None, 0
-        self.places, self.batch = list[tuple[str, int]](), list[tuple[bytes, bytes, bytes]]()
-        self.running = deque[tuple[Any, list[tuple[str, int]], list[tuple[bytes, bytes, bytes]]]]()
+        self.jobs, self.report, self.pool, self.count = min(jobs, JOBS_MAX), report, ExitStack(), 0
+        self.map: Callable[..., Iterable[bool]] = map
+        self.places, self.columns = list[tuple[str, int]](), (list[bytes](), list[bytes](), list[bytes]())
 
-    def add(self, code: str, where: int, signatures: Iterable[tuple[bytes, bytes, bytes]]) -> None:
-        for signature in signatures:
-            self.places.append((code, where))
-            self.batch.append(signature)
-            self.count += 1
-        if len(self.batch) >= self.BATCH:
-            self.send()
+    def add(self, code: str, where: int, public: bytes, message: bytes, signature: bytes) -> None:
+        self.places.append((code, where))
+        for column, value in enumerate((public, message, signature)):
+            self.columns[column].append(value)
+        if len(self.places) >= self.MANY:
+            self.check()
 
-    def send(self) -> None:
-        pool = self._pool() if self.jobs > 1 and self.count > self.ALONE else None
-        running = pool.submit(verify_all, self.batch) if pool else None
-        self.running.append((running, self.places, self.batch))
-        self.places, self.batch = [], []
-        while self.running and (not pool or len(self.running) > 2 * self.jobs):
-            self.take()
-
-    def _pool(self) -> Any:
-        if self.pool is None:
-            try:  # importing this takes longer than checking a small log
-                context = importlib.import_module("multiprocessing").get_context("spawn")
-                self.pool = concurrent.futures.ProcessPoolExecutor(self.jobs, mp_context=context)
-            except (ImportError, OSError, RuntimeError):  # no semaphores here: what is started is this process alone
-                self.jobs = 1
-        return self.pool
-
-    def take(self) -> None:
-        running, places, batch = self.running.popleft()
+    def check(self) -> None:
+        if self.jobs > 1 and self.map is map and len(self.places) >= self.ENOUGH:
+            self._start()
         try:
-            good = running.result() if running else verify_all(batch)
-        except (OSError, RuntimeError, concurrent.futures.CancelledError):  # a process that could not start or ended
-            good, self.jobs = verify_all(batch), 1
-        for code, where in dict.fromkeys(itertools.compress(places, [not one for one in good])):
+            good = list(self.map(verify_ed25519, *self.columns))
+        except (OSError, RuntimeError):  # a process could not start, or was ended
+            good, self.map, self.jobs = list(map(verify_ed25519, *self.columns)), map, 1
+        for code, where in dict.fromkeys(itertools.compress(self.places, [not one for one in good])):
             told = "the vote is not signed by its key" if code == "AGENT_SIG" else "not signed by who has to sign it"
             self.report.fail(code, where, told)
+        self.count += len(self.places)
+        for values in (self.places, *self.columns):
+            values.clear()
 
-    def finish(self) -> None:
-        self.send()
-        while self.running:
-            self.take()
-
-    def close(self) -> None:
-        if self.pool is not None:
-            self.pool.shutdown(cancel_futures=True)
+    def _start(self) -> None:
+        try:  # importing this takes longer than checking a small log; forking a process with threads is not safe
+            context = importlib.import_module("multiprocessing").get_context("spawn")
+            pool = self.pool.enter_context(concurrent.futures.ProcessPoolExecutor(self.jobs, mp_context=context))
+            self.map = partial(pool.map, chunksize=256)
+        except (ImportError, OSError, RuntimeError):  # a system without semaphores
+            self.jobs = 1
 
 
 def _unbase64(text: str) -> bytes:
@@ -384,11 +329,12 @@ class _Trust:
     def read(self, line: str) -> None:
         word, *rest = re.split("[ \t]+", line)
         least, most = self.FORMS.get(word, (1, 0))
-        _need(least <= len(rest) <= most and len(self.keys) < TRUST_NAMES_MAX, f"the line {line[:80]!r} is not known")
+        room = word != "log" or len(self.keys) < TRUST_NAMES_MAX
+        _need(room and least <= len(rest) <= most, f"the line {line[:80]!r} is not known, or one too many")
         if word == "log":
             self.keys.append(parse_vkey(rest[0]))
         elif word == "genesis":
-            _need(_HEX(rest[0]), "a genesis that is no hash of 64 hex digits")
+            _need(re.fullmatch("[0-9a-f]{64}", rest[0]), "a genesis that is no hash of 64 hex digits")
             self.genesis.add(rest[0])
         elif word == "threshold":
             _need(re.fullmatch("[1-9][0-9]{0,8}", rest[0]) and not self.threshold, "a second threshold, or no number")
@@ -433,7 +379,7 @@ class _Trust:
             if len(seen.intersection(members)) >= number:
                 seen.add(name)
         enough = signed >= (self.threshold or 1) and self.quorum in ("", "none", *seen) and not bad
-        asked = f"threshold {self.threshold or 1}, quorum {self.quorum or 'none'}"
+        asked = f"threshold {self.threshold or 1}, quorum {ascii(self.quorum or 'none')[1:-1]}"
         report.fail("CHECKPOINT_SIG", note.size, f"{told}: not what is asked for ({asked})", unless=enough)
         report.say(f"checkpoint of {note.size}: {told} ({asked})")
 
@@ -443,7 +389,7 @@ def parse_leaf(line: bytes) -> Leaf | None:
     try:
         matched = _LEAF.fullmatch(line.decode()) if len(line) <= LINE_BYTES_MAX else None
         first, count, digest, index, kind, prev, subject, ts = matched.groups() if matched else [""]
-        _need(datetime.fromisoformat(ts).isoformat(timespec="microseconds") == ts, "24:00, which Python 3.14 reads")
+        datetime.fromisoformat(ts)
         key = parse_vkey(subject[1:-1]) if kind == "origin" else None
     except ValueError:
         return None
@@ -452,140 +398,91 @@ def parse_leaf(line: bytes) -> Leaf | None:
     return (batch, digest, idx, prev, ts, key) if placed else None
 
 
-# The votes log: what the members of leaves and events are, then the rules, as Cortex's trust/DESIGN.md has them.
-def _matches(pattern: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
-
-
-def _integer(least: int, most: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and least <= value <= most
-
-
-def _one_of(*values: Any) -> Callable[[Any], bool]:
-    return lambda value: any(type(value) is type(one) and value == one for one in values)
-
-
-def _or_null(form: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or form(value)
-
-
-def _list(form: Callable[[Any], bool], least: int, most: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and least <= len(value) <= most and all(map(form, value))
-
-
-def _object(forms: dict[str, Callable[[Any], bool]]) -> Callable[[Any], bool]:
-    names = forms.keys()
-    return lambda value: isinstance(value, dict) and value.keys() == names and all(forms[n](value[n]) for n in names)
-
-
-def _is_time(value: Any) -> bool:
-    return _matches(_TIME + "Z")(value) and _passes(datetime.fromisoformat, value[:-1])
-
-
-def _passes(parse: Callable[[str], object], value: str) -> bool:
-    try:
-        parse(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_projects(value: Any) -> bool:
-    globs: list[str] = value if _list(_matches("[^\x00-\x1f\x7f-\x9f]{1,128}"), 1, 16)(value) else []
-    return bool(globs) and globs == sorted(set(globs))
-
-
-_HEX, _FREE = _matches("[0-9a-f]{64}"), _matches(f"[^\x00-\x1f\x7f-\x9f]{{1,{TEXT_CHARS_MAX}}}")
-_ID, _AGENT = _matches("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), _matches("[A-Za-z0-9._@-]{1,64}")
-_SHARE, _SUM, _COUNT, _PRIOR = _integer(1, 999_999), _integer(1, 10**8), _integer(1, 1000), _integer(1, 10_000)
-_SIGN, _CUSTODY = _integer(-1, 1), _one_of("agent", "server")
-_VKEY: Callable[[Any], bool] = lambda value: _FREE(value) and _passes(parse_vkey, value)  # noqa: E731
-_POLICY = _object(
-    {
-        "cap_e6": _integer(0, 10**6),
-        "ceiling_e6": _SHARE,
-        "contested": _COUNT,
-        "floor_e6": _SHARE,
-        "half_life_days": _integer(1, 36_500),
-        "judge_e6": _SUM,
-        "prior": _object({level: _list(_PRIOR, 2, 2) for level in ("standard", "trusted", "untrusted")}),
-        "quorum": _COUNT,
-        "resolve": _COUNT,
-        "rule": _one_of("weighted", "linear"),
-        "settle_s": _integer(0, 366 * 86_400),
-        "threshold_e6": _SUM,
-    }
-)
+# The votes log. Its leaves, too, are exactly what these match, but for what `_within` says.
+_HEX, _ID = '"[0-9a-f]{64}"', '"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"'
+_AGENT, _SIGN, _DIGITS = '"[A-Za-z0-9._@-]{1,64}"', "(?:-1|0|1)", "(?:0|[1-9][0-9]{0,15})"
+_GLOBS, _OWNER = rf"\[{_TEXT}(?:,{_TEXT}){{0,15}}\]", '"(?:agent|server)"'
+_BOUNDS = {"cap_e6": (0, 10**6), "half_life_days": (1, 36_500), "settle_s": (0, 366 * 86_400)}
+_BOUNDS.update(dict.fromkeys(["ceiling_e6", "floor_e6"], (1, 999_999)))
+_BOUNDS.update(dict.fromkeys(["contested", "quorum", "resolve"], (1, 1_000)))
+_BOUNDS.update(dict.fromkeys(["judge_e6", "threshold_e6"], (1, 10**8)))
 _LEVELS = ["revoked", "untrusted", "standard", "trusted"]  # from the lowest on
-_FACT = {"fact": _ID, "fact_digest": _HEX, "reason_digest": _or_null(_HEX)}
-_KEY = {"agent": _AGENT, "custody": _CUSTODY, "projects": _is_projects}
-_EVENTS = {
-    "genesis": {"policy": _POLICY, "vkey": _VKEY},
-    "agent": {**_KEY, "admin": _or_null(_HEX), "trust": _one_of(*_LEVELS[1:])},
-    "key": {
-        **{name: _or_null(form) for name, form in _KEY.items()},
-        "agent": _AGENT,
-        "by": _HEX,
-        "op": _one_of("add", "rotate", "revoke"),
-    },
-    "trust": {"agent": _AGENT, "trust": _one_of(*_LEVELS)},
-    "admin": {"new": _HEX},
-    "policy": {"policy": _POLICY},
-    "resolve": {**_FACT, "truth": _SIGN},
-    "restored": {"root": _HEX, "size": _integer(1, INTEGER_MAX), "vkey": _VKEY},
-    "vote": {**_FACT, "agent": _AGENT, "author": _FREE, "vote": _SIGN},
-}
-_COMMON = {"at": _is_time, "id": _ID, "key": _HEX, "log": _FREE, "v": _one_of(1)}
-_EVENT_FORMS = {kind: _object({**_COMMON, **forms}) for kind, forms in _EVENTS.items()}
-_VOTE_LEAF = _object(
-    {
-        "event": lambda event: isinstance(event, dict),
-        "idx": _integer(0, INTEGER_MAX),
-        "kind": _one_of(*_EVENTS),
-        "prev": _HEX,
-        "sigs": _list(_matches("[0-9a-f]{128}"), 0, 2),
-        "ts": _is_time,
-        "v": _one_of(1),
-        "weight_e6": _or_null(_integer(-INTEGER_MAX, INTEGER_MAX)),
-    }
-)
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+def _object(**members: str) -> str:
+    return "{" + ",".join(f'"{name}":{members[name]}' for name in sorted(members)) + "}"
+
+
+_PRIOR = _object(**dict.fromkeys(_LEVELS[1:], rf"\[{_DIGITS},{_DIGITS}\]"))
+_POLICY = _object(prior=_PRIOR, rule='"(?:weighted|linear)"', **dict.fromkeys(_BOUNDS, _DIGITS))
+_FACT = {"fact": _ID, "fact_digest": _HEX, "reason_digest": f"(?:null|{_HEX})"}
+_ADDS = {"agent": _AGENT, "by": _HEX, "custody": _OWNER, "op": '"(?:add|rotate)"', "projects": _GLOBS}
+_TRUSTED = {"agent": _AGENT, "admin": f"(?:null|{_HEX})", "trust": f'"(?:{"|".join(_LEVELS[1:])})"'}
+_EVENTS: list[tuple[str, dict[str, str]]] = [
+    ("vote", {**_FACT, "agent": _AGENT, "author": _TEXT, "vote": _SIGN}),
+    ("genesis", {"policy": _POLICY, "vkey": _TEXT}),
+    ("agent", {**_TRUSTED, "custody": _OWNER, "projects": _GLOBS}),
+    ("key", _ADDS),
+    ("key", {**_ADDS, "custody": "null", "op": '"revoke"', "projects": "null"}),
+    ("trust", {"agent": _AGENT, "trust": f'"(?:{"|".join(_LEVELS)})"'}),
+    ("admin", {"new": _HEX}),
+    ("policy", {"policy": _POLICY}),
+    ("resolve", {**_FACT, "truth": _SIGN}),
+    ("restored", {"root": _HEX, "size": _DIGITS, "vkey": _TEXT}),
+]
+_VOTES_LEAVES = [
+    _object(
+        event=_object(at=f'"{_TIME}Z"', id=_ID, key=_HEX, log=_TEXT, v="1", **members),
+        idx="0" if kind == "genesis" else "[1-9][0-9]{0,15}",
+        kind=f'"{kind}"',
+        prev=_HEX,
+        sigs=r'\[(?:"[0-9a-f]{128}"(?:,"[0-9a-f]{128}")?)?\]',
+        ts=f'"{_TIME}Z"',
+        v="1",
+        weight_e6="(?:0|-?[1-9][0-9]{0,15})" if kind == "vote" else "null",
+    )
+    for kind, members in _EVENTS
+]
+_VOTES_LEAF = re.compile("|".join(_VOTES_LEAVES))
 
 
 def parse_vote_leaf(line: bytes) -> Row | None:
     """The leaf of a line of the votes log, or None when the line is not exactly what that log writes."""
     try:
-        leaf: Row = json.loads(line.decode()) if len(line) <= LINE_BYTES_MAX else {}
-        good = _VOTE_LEAF(leaf) and _EVENT_FORMS[leaf["kind"]](leaf["event"]) and _canonical(leaf).encode() == line
-    except (ValueError, RecursionError):
+        if len(line) > LINE_BYTES_MAX or not _VOTES_LEAF.fullmatch(text := line.decode()):
+            return None
+        leaf: Row = json.loads(text)
+        datetime.fromisoformat(leaf["ts"][:-1])
+        return leaf if _within(leaf["event"], leaf) else None
+    except ValueError:
         return None
-    return leaf if good and _fits(leaf["kind"], leaf["event"], leaf) else None
 
 
-def _fits(kind: str, event: Row, leaf: Row) -> bool:
-    """What the forms of the single members do not say."""
-    revokes = event.get("op") == "revoke"
-    whole = kind != "key" or revokes == (event["custody"] is None) == (event["projects"] is None)
-    return whole and (leaf["idx"] == 0) == (kind == "genesis") and (leaf["weight_e6"] is None) == (kind != "vote")
+def _within(event: Row, leaf: Row) -> bool:
+    """Whether times, numbers, lengths and lists are what they may be."""
+    datetime.fromisoformat(event["at"][:-1])
+    parse_vkey(event["vkey"]) if "vkey" in event else None
+    numbers = [leaf["idx"], abs(leaf["weight_e6"] or 0), event.get("size", 1)]
+    texts, globs = [event["log"], event.get("author", "-"), event.get("vkey", "-")], event.get("projects") or ["*"]
+    short = all(0 < len(text) <= TEXT_CHARS_MAX for text in texts) and all(0 < len(glob) <= 128 for glob in globs)
+    policy = event.get("policy", {})
+    held = all(least <= policy[name] <= most for name, (least, most) in _BOUNDS.items() if policy)
+    held = held and all(1 <= units <= 10_000 for prior in policy.get("prior", {}).values() for units in prior)
+    return short and held and max(numbers) <= INTEGER_MAX and numbers[2] > 0 and globs == sorted(set(globs))
 
 
-def _signers(kind: str, event: Row) -> list[str]:
-    """The keys that have to sign an event, in this order."""
-    names = {"agent": ["key", "admin"], "key": ["by", "key"], "admin": ["key", "new"]}.get(kind, ["key"])
-    names = ["by"] if event.get("op") == "revoke" else names
-    return [event[name] for name in names if event[name] is not None]
-
-
-def _check_signed(leaf: Row, signatures: _Signatures | None, report: Report) -> None:
+def _check_signed(line: bytes, leaf: Row, signatures: _Signatures | None, report: Report) -> None:
     """Have the signatures of an event checked; that they are as many as they should be is seen at once."""
-    kind, idx, keys = leaf["kind"], leaf["idx"], _signers(leaf["kind"], leaf["event"])
+    kind, event = leaf["kind"], leaf["event"]
+    names = {"agent": ["key", "admin"], "key": ["by", "key"], "admin": ["key", "new"]}.get(kind, ["key"])
+    keys = [event[name] for name in (["by"] if event.get("op") == "revoke" else names) if event[name]]
     code, prefix = ("AGENT_SIG", "ballot/v1") if kind == "vote" else ("EVENT_SIG", f"event/v1\n{kind}")
-    told = f"cortex-{prefix}\n{_canonical(leaf['event'])}".encode()
+    told = f"cortex-{prefix}\n".encode() + line[len('{"event":') : line.index(b',"idx":')]
     whole = len(keys) == len(leaf["sigs"])
-    report.fail(code, idx, f"{len(leaf['sigs'])} signatures where {len(keys)} should be", unless=whole)
-    if whole and signatures:
-        pairs = ((bytes.fromhex(key), bytes.fromhex(leaf["sigs"][at])) for at, key in enumerate(keys))
-        signatures.add(code, idx, [(key, told, signature) for key, signature in pairs])
+    report.fail(code, leaf["idx"], f"{len(leaf['sigs'])} signatures where {len(keys)} should be", unless=whole)
+    for at, key in enumerate(keys if whole else []):
+        if signatures:
+            signatures.add(code, leaf["idx"], bytes.fromhex(key), told, bytes.fromhex(leaf["sigs"][at]))
 
 
 _UNIT, _FADING, _DAY = 10**6, 10**12, 86_400 * 10**6
@@ -618,7 +515,7 @@ def _faded(evidence: int, days: int, policy: Row) -> int:
 
 @lru_cache(maxsize=65_536)
 def _weight(a_e6: int, b_e6: int, lowered: bool, floor_e6: int, ceiling_e6: int) -> int:
-    """The weight of an agent of this evidence, its prior included; `lowered` by one standard deviation of Beta(a, b)."""
+    """The weight by evidence, prior included; `lowered` takes one standard deviation of Beta(a, b) off first."""
     with localcontext(_FORTY):
         a, b = Decimal(a_e6) / _UNIT, Decimal(b_e6) / _UNIT
         r = a / (a + b)
@@ -670,7 +567,8 @@ class _Tally:
         # Weights with their signs and without, of vouched agents and of others; then voters for and against, vouched
         # ones of positive weight and all that are not revoked.
         self.sums, self.sigma, self.tenths, self.verdict = [0] * 8, 0, 10, "none"
-        self.due, self.settled, self.resolved = -1, 0, 0
+        self.due: int | None = None
+        self.settled = self.resolved = 0
 
     def put(self, name: str, held: _Held) -> None:
         for one, times in ((self.held.get(name), -1), (held, 1)):
@@ -717,8 +615,6 @@ class _Rules:
         new = {"agent": "key", "key": "key", "admin": "new"}.get(kind, "")
         if new and event.get("op") != "revoke" and event[new] in self.owners:
             return "EVENT_TWICE", f"the key {event[new]} was in the log before"
-        if kind == "agent" and event["agent"] in self.agents:
-            return "EVENT_TWICE", f"the agent {event['agent']} is registered already"
         if kind == "agent" and event["admin"] is None and event["trust"] != "untrusted":
             return "EVENT_SIG", f"trust {event['trust']} without the admin key"
         wrong = self._wrong_key(kind, event)
@@ -729,6 +625,8 @@ class _Rules:
             return f"there is no agent {event['agent']}"
         if kind == "vote":
             return self._not_of(event["key"], event["agent"])
+        if kind == "agent" and event["agent"] in self.agents:
+            return f"the agent {event['agent']} is registered already"
         if kind == "agent":
             return self._not_admin(event["admin"] or self.admin)
         if kind != "key":
@@ -749,6 +647,7 @@ class _Rules:
     def apply(self, kind: str, event: Row, ts: int) -> int | None:
         """Take an event in, whatever is wrong with it; of a vote the weight that it has by the rules."""
         self._settle(ts)
+        self.latest = max(self.latest, ts)
         self.ids.add(_packed(event["id"]))
         known = "agent" not in event or kind == "agent" or event["agent"] in self.agents
         weight: int | None = getattr(self, f"_{kind}")(event, ts) if known else None
@@ -823,10 +722,10 @@ class _Rules:
         verdict, before = tally.judge(self.policy), tally.verdict
         tally.verdict = verdict
         if verdict not in _DECIDED or tally.resolved or self.policy["rule"] == "linear":
-            tally.due = -1
-        elif verdict != before or (tally.due < 0 and tally.settled != _DECIDED[verdict]):
-            tally.due = ts + self.policy["settle_s"] * _UNIT
-            heapq.heappush(self.waiting, (tally.due, tally.fact, tally.digest))
+            tally.due = None
+        elif verdict != before or (tally.due is None and tally.settled != _DECIDED[verdict]):
+            tally.due = due = ts + self.policy["settle_s"] * _UNIT
+            heapq.heappush(self.waiting, (due, tally.fact, tally.digest))
 
     def _settle(self, ts: int) -> None:
         while self.waiting and self.waiting[0][0] <= ts:
@@ -839,7 +738,7 @@ class _Rules:
                 self._judge_voters(tally, 0, _UNIT, due // _DAY)
             elif tally.settled != decided:
                 self._take_back(tally, due // _DAY)
-            tally.due, tally.settled = -1, decided
+            tally.due, tally.settled = None, decided
 
     def _judge_voters(self, tally: _Tally, truth: int, amount: int, day: int) -> None:
         """Add to the evidence of all who voted but the author: by what is true, or by what the other vouched say."""
@@ -892,15 +791,15 @@ class _Transactions:
 
     def parse(self, line: bytes) -> tuple[Place, Any] | None:
         leaf = parse_leaf(line)
-        return ((leaf[2], leaf[3], leaf[4]), leaf) if leaf else None
+        return ((leaf[2], leaf[3], f"{leaf[4]}Z"), leaf) if leaf else None
 
     def begin(self, leaf: Leaf, hashed: bytes, report: Report) -> str:
         key: Key | None = leaf[5]
-        self.keys = [(1, key)] if key else []
+        self.keys = [(0, key)] if key else []
         return key[0] if key else ""
 
-    def take(self, leaf: Leaf | None, idx: int, log: _Log, report: Report) -> None:
-        batch = leaf[0] if leaf else (log.next + 1, 0)
+    def take(self, leaf: Leaf | None, line: bytes, log: _Log, report: Report) -> None:
+        batch, idx = (leaf[0], leaf[2]) if leaf else ((log.next + 1, 0), log.next)
         follows = batch == self.batch or batch[0] == idx == sum(self.batch)
         report.fail("GAP", idx, "a torn batch", unless=follows or idx != log.next or not leaf)
         self.batch = batch
@@ -915,9 +814,8 @@ class _Votes:
 
     name, opening = "votes", b'{"event":'
 
-    def __init__(self, trust: _Trust, signatures: _Signatures | None, verdicts: bool) -> None:
-        self.keys, self.genesis, self.verdicts = list[tuple[int, Key]](), trust.genesis, verdicts
-        self.pinned, self.signatures, self.votes = bool(trust.genesis), signatures, 0
+    def __init__(self, given: _Given, signatures: _Signatures | None) -> None:
+        self.given, self.signatures, self.keys, self.votes = given, signatures, list[tuple[int, Key]](), 0
         self.rules: _Rules | None = None
 
     def parse(self, line: bytes) -> tuple[Place, Any] | None:
@@ -925,30 +823,29 @@ class _Votes:
         return ((leaf["idx"], leaf["prev"], leaf["ts"]), leaf) if leaf else None
 
     def begin(self, leaf: Row, hashed: bytes, report: Report) -> str:
-        event = leaf["event"]
         if leaf["kind"] != "genesis":
             return ""
-        self.keys, self.rules = [(1, parse_vkey(event["vkey"]))], _Rules(event, _micros(leaf["ts"]))
+        event, genesis = leaf["event"], self.given.trust.genesis
+        self.keys, self.rules = [(0, parse_vkey(event["vkey"]))], _Rules(event, _micros(leaf["ts"]))
         origin: str = event["log"]
-        named = re.fullmatch("cortex/votes/[0-9a-f]{16}/[0-9a-f]{16}", origin) and self.keys[0][1][0] == origin
+        named = re.fullmatch("cortex/votes/[^/]+/[^/]+", origin) and self.keys[0][1][0] == origin
         report.fail("ORIGIN", 0, "the genesis does not name a votes log and its key", unless=named)
-        trusted = not self.pinned or hashed.hex() in self.genesis
+        trusted = not genesis or hashed.hex() in genesis
         report.fail("ORIGIN", 0, "this is not the genesis that is trusted", unless=trusted)
         return origin
 
-    def take(self, leaf: Row | None, idx: int, log: _Log, report: Report) -> None:
+    def take(self, leaf: Row | None, line: bytes, log: _Log, report: Report) -> None:
         if leaf is None:
             return
-        kind, event = leaf["kind"], leaf["event"]
-        _check_signed(leaf, self.signatures, report)
-        if self.rules is None or log.size == 0 or kind == "genesis":
+        kind, event, idx = leaf["kind"], leaf["event"], leaf["idx"]
+        _check_signed(line, leaf, self.signatures, report)
+        if self.rules is None or kind == "genesis":
             return
-        ts = _micros(leaf["ts"])
+        ts, fault = _micros(leaf["ts"]), self.rules.fault(kind, event)
         jumped = ts - self.rules.latest > JUMP_DAYS * _DAY and kind not in ("policy", "restored")
         report.fail("WEIGHT_POLICY", idx, f"over {JUMP_DAYS} days after the leaf before", unless=not jumped)
-        elsewhere = f"it was signed for another log, {ascii(event['log'])}"
-        fault = self.rules.fault(kind, event) if event["log"] == report.origin else ("EVENT_SIG", elsewhere)
-        self.rules.latest = max(self.rules.latest, ts)
+        if event["log"] != report.origin:
+            fault = "EVENT_SIG", f"it was signed for another log, {event['log']!a}"
         weight = self.rules.apply(kind, event, ts)
         if fault:
             report.fail(fault[0], idx, fault[1])
@@ -956,24 +853,22 @@ class _Votes:
             told = f"the weight is {leaf['weight_e6']}, by the rules it is {weight}"
             report.fail("WEIGHT_POLICY", idx, told, unless=weight == leaf["weight_e6"])
         if kind == "restored":
-            self._restored(event, idx, log, report)
+            key, same = parse_vkey(event["vkey"]), (event["size"], event["root"]) == (log.size, log.root.hex())
+            report.fail("HISTORY_REWRITTEN", idx, "the log before it is not the one that was restored", unless=same)
+            report.fail("ORIGIN", idx, "a key of another log", unless=key[0] == report.origin)
+            self.keys.append((log.size + 1, key))
         self.votes += kind == "vote"
 
-    def _restored(self, event: Row, idx: int, log: _Log, report: Report) -> None:
-        key, same = parse_vkey(event["vkey"]), (event["size"], event["root"]) == (log.size, log.root.hex())
-        report.fail("HISTORY_REWRITTEN", idx, "the log before it is not the one that was restored", unless=same)
-        report.fail("ORIGIN", idx, "a key of another log", unless=key[0] == report.origin)
-        self.keys.append((log.size + 1, key))
-
     def finish(self, log: _Log, report: Report) -> None:
-        if self.signatures:
-            self.signatures.finish()
-        if self.rules and self.verdicts:
+        checked, pinned = self.signatures, bool(self.given.trust.genesis)
+        if checked:
+            checked.check()
+        if self.rules and self.given.verdicts:
             self.rules.tell(report)
         report.say(f"{log.size} leaves: form, links, order; {self.votes} votes: keys, weights, settling")
-        checked = f"{self.signatures.count} signatures of events" if self.signatures else "signatures of events: not"
-        report.say(f"{checked} checked", "ok" if self.signatures else "--")
-        report.say("genesis trusted" if self.pinned else "genesis not pinned", "ok" if self.pinned else "--")
+        told = f"{checked.count} signatures of events" if checked else "signatures of events not checked"
+        report.say(told, "ok" if checked else "--")
+        report.say(f"genesis {'trusted' if pinned else 'not pinned'}", "ok" if pinned else "--")
 
 
 class _Log:
@@ -1005,7 +900,7 @@ class _Log:
         )
         report.fail("GAP", self.next, f"leaf {idx} stands where leaf {self.next} should", unless=idx == self.next)
         report.fail("TIME_ORDER", idx, f"{ts} is earlier than the leaf before", unless=ts >= self.ts)
-        self.book.take(leaf, idx, self, report)
+        self.book.take(leaf, line[:-1], self, report)
         if self.size in self.held:
             self.hashes[self.size] = hashed
         self.next, self.ts, self.prev, size = idx + 1, ts, hashed.hex(), self.size
@@ -1017,12 +912,15 @@ class _Log:
             self.roots[self.size] = self.root
 
 
-class _Outside(NamedTuple):
-    """What the caller kept outside the bundle."""
+class _Given(NamedTuple):
+    """What the caller kept outside the bundle, and asks for."""
 
     trust: _Trust
     notes: list[Note]
     receipts: dict[str, _Receipt]
+    jobs: int
+    signatures: bool
+    verdicts: bool
 
     def known(self, own: list[tuple[int, Key]], origin: str) -> Callable[[int], list[Key]]:
         """The keys that may sign a checkpoint of a size: the trusted ones, else the one that the log names there."""
@@ -1031,15 +929,15 @@ class _Outside(NamedTuple):
 
 
 def _vouch(
-    own: list[Note], outside: _Outside, roots: dict[int, bytes], keys: list[tuple[int, Key]], report: Report
+    own: list[Note], given: _Given, roots: dict[int, bytes], keys: list[tuple[int, Key]], report: Report
 ) -> None:
     """Hold the bundle's own checkpoints and the remembered ones against the roots of the log."""
-    known, trust, seen = outside.known(keys, report.origin), outside.trust, dict[int, bytes]()
+    known, trust, seen = given.known(keys, report.origin), given.trust, dict[int, bytes]()
     if trust.keys and report.origin and not known(0):
         report.fail("ORIGIN", "-", "this is no log that is trusted")
         return
     before = len(report.findings)
-    for at, note in enumerate([*own, *outside.notes]):
+    for at, note in enumerate([*own, *given.notes]):
         where, remembered = note.size, at >= len(own)
         good = [fine for _, fine in _signed_by(note, known(where))]
         if report.origin not in ("", note.origin):
@@ -1057,51 +955,41 @@ def _vouch(
         trust.agree(own[-1], known(own[-1].size), report)
 
 
-class _Options(NamedTuple):
-    jobs: int = 1
-    signatures: bool = True
-    verdicts: bool = False
-
-
-def _book(
-    document: dict[str, Any], outside: _Outside, signatures: _Signatures, options: _Options, report: Report
-) -> Any:
+def _book(document: dict[str, Any], given: _Given, signatures: _Signatures, report: Report) -> _Transactions | _Votes:
     """What reads the leaves of a bundle; they show of which log it is, and JSON says it too."""
     leaves = iter(document["leaves"])
-    first = next(leaves, "")
-    document["leaves"] = itertools.chain([first] if first else [], leaves)
-    shown = first if isinstance(first, bytes) else first.encode("utf-8", "surrogatepass")
+    first = list(itertools.islice(leaves, 1))
+    document["leaves"] = itertools.chain(first, leaves)
+    shown = first[0] if first else b""
+    shown = shown if isinstance(shown, bytes) else shown.encode("utf-8", "surrogatepass")
     openings = [book.name for book in (_Transactions, _Votes) if shown.startswith(book.opening)]
-    name = document["log"] or (openings or ["transactions"])[0]
+    name = document["log"] if "format" in document else (openings or ["transactions"])[0]
     _need(name in ("transactions", "votes"), f"a bundle of another log than those of Cortex: {ascii(name)[:80]}")
     report.fail("REFUSED", "-", f"a log of {name} with leaves of another", unless=not openings or name in openings)
-    checked = signatures if options.signatures else None
-    return _Votes(outside.trust, checked, options.verdicts) if name == "votes" else _Transactions()
+    return _Votes(given, signatures if given.signatures else None) if name == "votes" else _Transactions()
 
 
-def _check_log(document: dict[str, Any], outside: _Outside, options: _Options, report: Report) -> None:
-    notes = _parse_notes(document["checkpoints"], report)
-    signatures = _Signatures(options.jobs, report)
-    book = _book(document, outside, signatures, options, report)
-    held = (receipt.idx for receipt in outside.receipts.values())
-    log = _Log((note.size for note in [*notes, *outside.notes]), book, held)
-    try:
+def _check_log(document: dict[str, Any], given: _Given, report: Report) -> None:
+    notes, signatures = _parse_notes(document["checkpoints"], report), _Signatures(given.jobs, report)
+    book = _book(document, given, signatures, report)
+    held = (receipt.idx for receipt in given.receipts.values())
+    log = _Log((note.size for note in [*notes, *given.notes]), book, held)
+    with signatures.pool:
         for line in document["leaves"]:
             log.append(line if isinstance(line, bytes) else f"{line}\n".encode("utf-8", "surrogatepass"), report)
         book.finish(log, report)
-    finally:
-        signatures.close()
-    _vouch(notes, outside, log.roots, book.keys, report)
-    _check_receipts(log, outside, report)
-    covered, trusted = max(log.wanted), outside.trust.keys
+    _vouch(notes, given, log.roots, book.keys, report)
+    _check_receipts(log, given, report)
+    covered, trusted = max(log.wanted), given.trust.keys
     report.fail("CHECKPOINT_SIG", "-", "no checkpoint: nothing is signed by a trusted key", unless=notes or not trusted)
     if trusted and covered < log.size:
         report.fail("UNSIGNED", covered, f"no checkpoint covers the last {log.size - covered} of {log.size} leaves")
     _need(log.size, "the log is empty")
-    signed = f"{len(notes)} checkpoints, signed by {'trusted keys' if trusted else 'the key in leaf 0'}"
+    own = "the key in leaf 0" if len(book.keys) < 2 else "the keys that leaves name"
+    signed = f"{len(notes)} checkpoints, signed by {'trusted keys' if trusted else own}"
     report.say(signed if notes else "no checkpoint", "ok" if notes else "--")
-    kept = f"{len(outside.notes)} checkpoints" + f", {len(outside.receipts)} receipts" * bool(outside.receipts)
-    report.say(f"outside memory: {kept}", "ok" if outside.notes or outside.receipts else "--")
+    kept = f"{len(given.notes)} checkpoints" + f", {len(given.receipts)} receipts" * bool(given.receipts)
+    report.say(f"outside memory: {kept}", "ok" if given.notes or given.receipts else "--")
     report.say(f"leaves under a checkpoint: {covered} of {log.size}", "ok" if log.size == covered else "--")
 
 
@@ -1157,6 +1045,7 @@ def _gather(paths: Iterable[Path]) -> dict[str, _Receipt]:
                 before.lines.extend(receipt.lines)
             else:
                 known[ballot] = receipt
+            _need(len(known) <= RECEIPTS_MAX, f"over {RECEIPTS_MAX} receipts")
     return known
 
 
@@ -1166,7 +1055,7 @@ def _evidence(receipt: _Receipt, keys: list[Key]) -> str:
     for path, place in receipt.lines:
         with _stream(path) as stream:
             stream.seek(place)
-            given, _ = _parse_receipt(stream.readline(RECEIPT_BYTES_MAX))
+            given, _ = _parse_receipt(stream.readline(RECEIPT_BYTES_MAX + 1))
         for name, holds in (("proof", _proves), ("promise", _promises)):
             try:
                 signed.add(name if given[name] is not None and holds(given[name], receipt, keys) else "")
@@ -1188,14 +1077,14 @@ def _proves(text: str, receipt: _Receipt, keys: list[Key]) -> bool:
     return led and any(good for _, good in _signed_by(note, keys))
 
 
-def _check_receipts(log: _Log, outside: _Outside, report: Report) -> None:
+def _check_receipts(log: _Log, given: _Given, report: Report) -> None:
     """Hold what agents were promised and given proofs of against the leaves."""
     own = {key: None for _, key in log.book.keys}
-    keys = [key for key in (outside.trust.keys or own) if key[0] == report.origin]
+    keys = [key for key in (given.trust.keys or own) if key[0] == report.origin]
     counts = {"receipts of another log": 0, "receipts that no key of this log vouches for": 0}
     counts["promises beyond the end of the log"] = 0
     other, unsigned, beyond = counts
-    for receipt in outside.receipts.values():
+    for receipt in given.receipts.values():
         if receipt.origin != report.origin:
             counts[other] += 1
         elif log.hashes.get(receipt.idx) != receipt.hashed:
@@ -1250,20 +1139,18 @@ def _disclosed_event(leaf: Row, disclosure: Any, report: Report) -> dict[str, An
     return fields
 
 
-def _check_event(leaf: Row, origin: str, options: _Options, report: Report) -> None:
+def _check_event(line: bytes, leaf: Row, origin: str, checked: bool, report: Report) -> None:
     """The signatures of an event alone; what they are worth depends on the whole log."""
     signatures = _Signatures(1, report)
-    _check_signed(leaf, signatures if options.signatures else None, report)
-    signatures.finish()
-    other = f"it was signed for another log, {ascii(leaf['event']['log'])}"
+    _check_signed(line, leaf, signatures if checked else None, report)
+    signatures.check()
+    other = f"it was signed for another log, {leaf['event']['log']!a}"
     report.fail("EVENT_SIG", leaf["idx"], other, unless=leaf["event"]["log"] == origin)
-    report.say(
-        f"its signatures: {'good' if options.signatures else 'not checked'}", "ok" if options.signatures else "--"
-    )
+    report.say(f"its signatures: {'good' if checked else 'not checked'}", "ok" if checked else "--")
     report.say("whether its keys had the right to sign is not shown by a proof alone", "--")
 
 
-def _check_proof(document: dict[str, Any], outside: _Outside, options: _Options, report: Report) -> None:
+def _check_proof(document: dict[str, Any], given: _Given, report: Report) -> None:
     line, disclosure = document["leaf"].encode("utf-8", "surrogatepass"), document["disclosure"]
     vote = parse_vote_leaf(line) if line.startswith(_Votes.opening) else None
     leaf, matched = parse_leaf(line), re.fullmatch(_PROOF, document["proof"])
@@ -1281,12 +1168,12 @@ def _check_proof(document: dict[str, Any], outside: _Outside, options: _Options,
     report.say(f"leaf {idx} is under the checkpoint of {note.size}{', the text is its' if fields else ''}")
     if vote:
         fields = _disclosed_event(vote, disclosure, report)
-        _check_event(vote, note.origin, options, report)
-    trusted, same = outside.trust.keys, [other for other in outside.notes if other[:2] == note[:2]]
-    _vouch([note] if trusted else [], outside._replace(notes=same), {note.size: note.root}, [], report)
+        _check_event(line, vote, note.origin, given.signatures, report)
+    trusted, same = given.trust.keys, [other for other in given.notes if other[:2] == note[:2]]
+    _vouch([note] if trusted else [], given._replace(notes=same), {note.size: note.root}, [], report)
     _need(trusted or same, "nothing from outside vouches for the checkpoint: give --trust, or --checkpoint of its size")
     report.say("the checkpoint is signed by a trusted key" if trusted else "the checkpoint is remembered")
-    report.say("receipts are held against a log, not against a proof", "--") if outside.receipts else None
+    report.say("receipts are held against a log, not against a proof", "--") if given.receipts else None
     report.disclosed = {} if report.findings else fields
     for name, text in report.disclosed.items():
         shown = json.dumps(text)
@@ -1352,7 +1239,7 @@ def _open(path: Path, opened: ExitStack, report: Report) -> dict[str, Any]:
     _need(whole, f"not one leaves.jsonl and one checkpoints.jsonl, or over {FILES_MAX} files")
     parts = (_stream(path / f"{part}.jsonl") if path.is_dir() else archive.open(f"{part}.jsonl") for part in held)
     notes, leaves = [iter(partial(opened.enter_context(part).readline, LINE_BYTES_MAX + 2), b"") for part in parts]
-    return {"log": "", "leaves": leaves, "checkpoints": notes}
+    return {"log": None, "leaves": leaves, "checkpoints": notes}
 
 
 def _read_trust(path: Path) -> _Trust:
@@ -1370,7 +1257,7 @@ def _read_trust(path: Path) -> _Trust:
 
 def _read_outside(
     path: Path, trust: Path | None, checkpoints: list[Path], receipts: list[Path], report: Report
-) -> _Outside:
+) -> tuple[_Trust, list[Note], dict[str, _Receipt]]:
     """What was kept outside the bundle, and is outside of it."""
     for given in filter(None, [trust, *checkpoints, *receipts]):
         for place in (given.resolve(), given.parent.resolve() / given.name):
@@ -1378,7 +1265,7 @@ def _read_outside(
             what = "trust, checkpoints and receipts must come from outside the bundle"
             report.fail("REFUSED", "-", what, unless=outside)
     trusted = _read_trust(trust) if trust else _Trust()
-    return _Outside(trusted, [parse_note(_read(given)) for given in checkpoints], _gather(receipts))
+    return trusted, [parse_note(_read(given)) for given in checkpoints], _gather(receipts)
 
 
 def verify_path(
@@ -1395,13 +1282,14 @@ def verify_path(
 
     With `jobs` over 1, signatures of a large votes log are spread over so many processes.
     """
-    report, options = Report(), _Options(jobs, signatures, verdicts)
+    report = Report()
     try:
-        outside = _read_outside(path, trust, list(checkpoints), list(receipts), report)
+        kept = _read_outside(path, trust, list(checkpoints), list(receipts), report)
+        given = _Given(*kept, jobs, signatures, verdicts)
         with ExitStack() as opened:
             document = _open(path, opened, report)
-            (_check_log if "log" in document else _check_proof)(document, outside, options, report)
-        trusted = bool(outside.trust.keys)
+            (_check_log if "log" in document else _check_proof)(document, given, report)
+        trusted = bool(given.trust.keys)
         report.say(f"origin {'trusted' if trusted else 'not checked (no --trust)'}", "ok" if trusted else "--")
     except _ERRORS as error:
         told = str(error) if type(error) in _PLAIN else "a file is damaged, not UTF-8, or not of the form expected"

@@ -152,6 +152,7 @@ JUNK = {
     "html": b"<html>hello</html>",
     "nothing": b"",
     "not UTF-8": b"\xff\xfe",
+    "a string that is not UTF-8": b'{"data": "\xff"}',
     "no data": b"{}",
     "another shape": b'{"data": [1, 2]}',
     "too few": rows([1.0] * 8),

@@ -17,6 +17,7 @@ import cortex
 from cortex.ops.catalog import BY_REQUEST, OPERATIONS
 from cortex.ops.doctor import Diagnose
 from cortex.ops.embed import EmbedFacts
+from cortex.ops.external import VerifyExternal
 from cortex.ops.facts import ForgetFact, NewFact, RetractFact, ReviseFact, StoreFact, StoreFacts
 from cortex.ops.graph import FindPath, ListEntities, RelateEntities, ShowGraph
 from cortex.ops.ledger import (
@@ -25,7 +26,6 @@ from cortex.ops.ledger import (
     MakeCheckpoint,
     ProveFact,
     ReadLedgerHistory,
-    VerifyExternal,
     VerifyLedger,
 )
 from cortex.ops.model import PullModel, ReadModelStatus

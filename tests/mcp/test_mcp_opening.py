@@ -138,5 +138,5 @@ def test_an_early_answer_never_differs_from_the_sdks(version: str, capabilities:
 def test_the_instructions_say_what_a_model_needs_within_the_limit() -> None:
     for word in ("recall", "search", "store", "key", "secrets", "revise", "retract", "never instructions", "Cite"):
         assert word in opening.INSTRUCTIONS
-    assert "vote" not in opening.INSTRUCTIONS
+    assert "`vote` 1 for a fact that you checked yourself, -1 only with evidence" in opening.INSTRUCTIONS
     assert len(opening.INSTRUCTIONS) <= limits.MCP_TEXT_CHARS_MAX

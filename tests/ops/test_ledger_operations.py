@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from cortex.errors import Conflict, Invalid, NotFound
+from cortex.ops.external import VerifyExternal
 from cortex.ops.facts import ForgetFact, NewFact, ReviseFact, StoreFact, StoreFacts
-from cortex.ops.ledger import ExportLedger, MakeCheckpoint, ProveFact, ReadLedgerHistory, VerifyExternal, VerifyLedger
+from cortex.ops.ledger import ExportLedger, MakeCheckpoint, ProveFact, ReadLedgerHistory, VerifyLedger
 from cortex.ops.search import Recall
 from opened import Memory
 

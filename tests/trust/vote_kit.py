@@ -1,6 +1,7 @@
 """Makes votes logs for tests: real keys and signatures, put into the log by `trust.apply` itself."""
 
-import dataclasses
+import copy
+import shutil
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -13,11 +14,13 @@ from cortex import times
 from cortex.db import migrate
 from cortex.ids import uuid7
 from cortex.ledger.keys import NodeKey
+from cortex.ops.vote_verification import VoteTask, VoteVerification, verify
+from cortex.progress import silent
 from cortex.trust import apply, events, sealing
 from cortex.trust import log as logs
 from cortex.trust.apply import Applied
 from cortex.trust.events import Event, Signed
-from cortex.trust.policy import WEIGHTED, Policy
+from cortex.trust.policy import LINEAR, WEIGHTED, Policy
 
 START = "2026-03-02T09:00:00.000000Z"
 TRIGGERS = ("vote_ledger_keep", "vote_ledger_stay")
@@ -45,7 +48,7 @@ class VoteLog:
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.home = folder / "votes.db", folder / "home"
         self.tx = apsw.Connection(str(self.path))
-        self.tx.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF").fetchall()
+        self.tx.execute("PRAGMA synchronous = OFF").fetchall()
         with self.tx:
             migrate.apply(self.tx, migrate.shipped())
         self.node_key = NodeKey(folder / "node.key")
@@ -55,6 +58,15 @@ class VoteLog:
         genesis = self.event(events.Genesis, policy=policy, vkey=self.node_key.vkey(origin), key=public(self.admin))
         with self.tx:
             apply.start(self.tx, self.signed(genesis, self.admin), self.at)
+
+    def copy(self, folder: Path) -> "VoteLog":
+        """The same log in another file, with the same keys."""
+        folder.mkdir(parents=True, exist_ok=True)
+        other = copy.copy(self)
+        other.path, other.home, other.keys = folder / "votes.db", folder / "home", dict(self.keys)
+        shutil.copy(self.path, other.path)
+        other.tx = apsw.Connection(str(other.path))
+        return other
 
     # Time.
 
@@ -177,6 +189,15 @@ class VoteLog:
         with self.tx:
             return sealing.seal(self.tx, logs.needed(self.tx), self.node_key)
 
+    def verified(self, *, text: bool = False, **options: Any) -> VoteVerification:
+        """What the node's owner is told. The facts that are voted on are nowhere, so that texts are left out."""
+        task = VoteTask(
+            database=str(self.path), home=str(self.home), key=str(self.node_key.path), busy_timeout_ms=1_000,
+            text=text, **({"incremental": False, "accept": False} | options),
+        )  # fmt: skip
+        with self.tx:
+            return verify(self.tx, task, silent)
+
     # What somebody does who owns the file.
 
     def edit(self, sql: str, bindings: Any = ()) -> None:
@@ -200,7 +221,38 @@ def public(key: SigningKey) -> str:
     return bytes(key.verify_key).hex()
 
 
-def with_vote(signed: Signed, **members: Any) -> Signed:
-    """Another event under the signatures of the first."""
-    changed = {field: getattr(signed.event, field) for field in signed.event.__struct_fields__} | members
-    return dataclasses.replace(signed) if False else Signed(type(signed.event)(**changed), signed.sigs)
+def codes(report: VoteVerification) -> set[str]:
+    """The set of codes in a report."""
+    return {finding.code for finding in report.findings}
+
+
+def busy(folder: Path, votes: int = 60) -> VoteLog:
+    """A log with events of every kind, votes that were settled, and checkpoints in the middle and at the end."""
+    log = VoteLog(folder)
+    names = log.agents(4) + log.agents(2, "untrusted", "u") + log.agents(1, "trusted", "t")
+    log.put_all(log.ballot(names[n % 7], n % 9, -1 if n % 5 == 4 else 1) for n in range(votes))
+    log.seal()
+    log.wait(days=2)
+    log.add_key("a0")
+    log.vote("a0", 1, -1, author='a "quoted" näme\\')
+    log.rotate("a1")
+    log.vote("a1", 2, reason_digest="ab" * 32)
+    log.resolve(3, -1)
+    log.revoke_key("a2")
+    log.trust("a3", "untrusted")
+    log.trust("u0", "standard")
+    log.vote("u0", 2)
+    log.trust("u1", "revoked")
+    log.seal()
+    log.wait(days=20)
+    log.policy(LINEAR)
+    log.vote("t0", 4, 0)
+    log.rotate_admin()
+    log.wait(days=40)
+    log.policy(WEIGHTED)
+    log.restored(NodeKey(folder / "other.key"))
+    log.vote("t0", 5)
+    log.vote("a1", 5)
+    log.resolve(3, 0)
+    log.seal()
+    return log

@@ -26,7 +26,9 @@ class _Sizes(click.ParamType[tuple[int, ...]]):
 
 
 @click.command(cls=CommandLine)
-@click.option("--suite", default="memory", metavar="NAME", help="What to measure: memory, vectors, retrieval.")
+@click.option(
+    "--suite", default="memory", metavar="NAME", help="What to measure: memory, vectors, retrieval, trust, ledger."
+)
 @click.option(
     "--against",
     default="",
@@ -39,6 +41,7 @@ class _Sizes(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--results", default="", metavar="FILE", help="Write what each question of retrieval found to a new file."
 )
+@click.option("--plot", default="", metavar="FILE", help="Draw the runs of trust to a new file, .svg or .png.")
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes: shows that it works, measures little.")
 @click.pass_context
 def benchmark(ctx: click.Context, /, **given: Any) -> int:

@@ -95,7 +95,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _answer(answered: bytes, complaints: Path) -> Answer:
     try:
         return msgspec.json.decode(answered, type=Answer)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         said = complaints.read_text(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(said) if line.strip()), "it ended without an answer")
         return Answer(failed=last[:_REASON_CHARS])

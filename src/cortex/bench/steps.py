@@ -30,6 +30,7 @@ class Options(Struct, frozen=True, kw_only=True):
     entries: tuple[int, ...] = ()
     data: str = ""
     results: str = ""
+    plot: str = ""
     quick: bool = False
 
 
@@ -40,6 +41,8 @@ class Step(Struct, frozen=True, kw_only=True):
     probe: str
     size: int = 0
     peer: str = ""
+    mode: str = ""
+    seconds: int = limits.BENCH_PROBE_SECONDS
 
 
 class Counted:
@@ -75,7 +78,17 @@ def measured(steps: list[Step], folder: Path, told: Counted, *, quick: bool) -> 
     """The figures of all steps; one that fails says why instead."""
     found: list[Figure] = []
     for step in steps:
-        answer = measure(Task(probe=step.probe, folder=str(folder), quick=quick, size=step.size, peer=step.peer))
+        answer = measure(
+            Task(
+                probe=step.probe,
+                folder=str(folder),
+                quick=quick,
+                size=step.size,
+                peer=step.peer,
+                mode=step.mode,
+                seconds=step.seconds,
+            )
+        )
         found += [figures.not_measured(step.name, "", answer.failed)] if answer.failed else answer.figures
         told.step()
     return found

@@ -3,27 +3,33 @@
 import time
 from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
 from types import MappingProxyType
 
 from msgspec import structs
 
-from cortex import limits, times
-from cortex.bench import machine, peers, retrieval, steps
-from cortex.bench.figures import Benchmark
+from cortex import files, limits, times
+from cortex.bench import figures, machine, peers, retrieval, scenarios, steps, trust_plots
+from cortex.bench.figures import Benchmark, Figure
 from cortex.bench.retrieval import Retrieval, RetrievalSets
 from cortex.bench.steps import Counted, Options, Step
-from cortex.errors import Invalid
+from cortex.errors import CortexError, Invalid
 from cortex.progress import Progress, silent
 
 _FACTS, _FACTS_QUICK = (10_000, 100_000), (200,)
 _ENTRIES, _ENTRIES_QUICK = (10_000, 100_000), (200,)
-_PEERS = MappingProxyType({"memory": peers.PEERS, "vectors": peers.VECTOR_PEERS, "retrieval": ()})
+_VOTES = (10_000, 1_000_000)
+# What appending is measured at, beside the sizes that are verified: does it stay as fast?
+_APPENDED, _APPENDED_QUICK = (1, 1_000, 100_000), (1,)
+_PEERS = MappingProxyType({"memory": peers.PEERS, "vectors": peers.VECTOR_PEERS})
 # Which options belong to which suite; `suite` and `quick` to all.
 _BELONGS = MappingProxyType(
     {
         "memory": {"against", "facts", "entries"},
         "vectors": {"against", "facts"},
         "retrieval": {"data", "results"},
+        "trust": {"plot"},
+        "ledger": {"entries"},
     }
 )
 
@@ -34,9 +40,10 @@ def run(options: Options, progress: Progress = silent) -> Benchmark | Retrieval 
     """Measure on a throwaway folder, which is gone at the end, also after Ctrl-C. Blocks for minutes unless `quick`.
 
     Raises Invalid for options that name nothing known or do not belong to the suite, Unavailable where the disk has too
-    little space.
+    little space or a plot is wanted without what draws it, Conflict where the plot's file exists.
     """
     _check(options)
+    _check_plot(options)
     return retrieval.run(options, progress) if options.suite == "retrieval" else _figures(_sized(options), progress)
 
 
@@ -50,6 +57,7 @@ def _figures(chosen: Options, progress: Progress) -> Benchmark:
         described = machine.describe(folder, quick=chosen.quick)
         found = steps.measured(own, folder, told, quick=chosen.quick)
         theirs = {name: steps.apart(each, folder / name, told, quick=chosen.quick) for name, each in others.items()}
+        found += _plotted(chosen, folder)
     return Benchmark(
         suite=chosen.suite,
         started_at=started_at,
@@ -63,7 +71,7 @@ def _figures(chosen: Options, progress: Progress) -> Benchmark:
 def _check(options: Options) -> None:
     if options.suite not in SUITES:
         raise Invalid(f"there is no suite {options.suite!r}", f"there is {', '.join(SUITES)}")
-    for name in ("against", "facts", "entries", "data", "results"):
+    for name in ("against", "facts", "entries", "data", "results", "plot"):
         if getattr(options, name) and name not in _BELONGS[options.suite]:
             owners = [suite for suite, owned in _BELONGS.items() if name in owned]
             raise Invalid(f"the suite {options.suite} takes no --{name}", f"--suite {' or '.join(owners)} does")
@@ -78,19 +86,30 @@ def _check(options: Options) -> None:
             )
 
 
+def _check_plot(options: Options) -> None:
+    """Minutes of simulation are not to end with a picture that cannot be drawn."""
+    if options.plot:
+        trust_plots.form(Path(options.plot))
+        files.refuse_existing(Path(options.plot))
+
+
 def _sized(options: Options) -> Options:
     facts = options.facts or (_FACTS_QUICK if options.quick else _FACTS)
-    entries = options.entries or (_ENTRIES_QUICK if options.quick else _ENTRIES)
+    usual = _VOTES if options.suite == "ledger" else _ENTRIES
+    entries = options.entries or (_ENTRIES_QUICK if options.quick else usual)
+    taken = _BELONGS[options.suite]
     return structs.replace(
         options,
         against=tuple(dict.fromkeys(options.against)),
-        facts=tuple(sorted(set(facts))),
-        entries=tuple(sorted(set(entries))) if options.suite == "memory" else (),
+        facts=tuple(sorted(set(facts))) if "facts" in taken else (),
+        entries=tuple(sorted(set(entries))) if "entries" in taken else (),
     )
 
 
 def _bytes(options: Options) -> int:
     """What the disk must have free: the files of all sizes, and one peer after the other."""
+    if options.suite == "ledger":
+        return limits.BENCH_VOTE_BYTES * sum(_filled(options))
     own = limits.BENCH_FACT_BYTES * sum({*options.facts, *options.entries})
     if options.suite == "vectors":
         own += limits.BENCH_VECTOR_BYTES * sum(options.facts)
@@ -141,8 +160,45 @@ def _vectors_peer(options: Options, peer: str) -> list[Step]:
     return [Step(name=f"vectors of {n:,} facts", probe="peer vectors", size=n, peer=peer) for n in options.facts]
 
 
+def _trust(options: Options) -> list[Step]:
+    seconds = limits.BENCH_SIMULATION_SECONDS
+    found = [
+        Step(name=scenario.name, probe="trust", mode=key, seconds=seconds)
+        for key, scenario in scenarios.scenarios(quick=options.quick).items()
+    ]
+    if options.plot:
+        found.append(Step(name="plot", probe="plot trust", mode=trust_plots.form(Path(options.plot))))
+    return found
+
+
+def _ledger(options: Options) -> list[Step]:
+    return [
+        Step(name="voting", probe="voting"),
+        *(Step(name=f"a log of {size:,} votes", probe="fill votes", size=size) for size in _filled(options)),
+        *(Step(name=f"integrity of {size:,} votes", probe="vote integrity", size=size) for size in options.entries),
+        Step(name="appending", probe="append votes"),
+    ]
+
+
+def _filled(options: Options) -> list[int]:
+    """The sizes of votes logs that are needed."""
+    return sorted({*(_APPENDED_QUICK if options.quick else _APPENDED), *options.entries})
+
+
+def _plotted(options: Options, folder: Path) -> list[Figure]:
+    """Give the picture the name that was asked for, where it was drawn. What was measured outlives a full disk."""
+    drawn = trust_plots.plot_file(folder)
+    if not options.plot or not drawn.exists():
+        return []
+    try:
+        files.write_whole(Path(options.plot), drawn.read_bytes())
+    except CortexError as error:
+        return [figures.not_measured("plot", "", error.message)]
+    return []
+
+
 _OWN: MappingProxyType[str, Callable[[Options], list[Step]]] = MappingProxyType(
-    {"memory": _memory, "vectors": _vectors}
+    {"memory": _memory, "vectors": _vectors, "trust": _trust, "ledger": _ledger}
 )
 _THEIRS: MappingProxyType[str, Callable[[Options, str], list[Step]]] = MappingProxyType(
     {"memory": _memory_peer, "vectors": _vectors_peer}

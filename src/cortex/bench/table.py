@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from cortex.bench.figures import Benchmark, Figure, Machine, Peer
 from cortex.bench.retrieval import MODES, Measured, Retrieval, RetrievalSets
 from cortex.bench.scores import MEASURES, NAMES, Measures, Scores, Spread
+from cortex.bench.trust import COLUMNS
 from cortex.cli import terminal
 
 _GAP = "  "
@@ -27,11 +28,52 @@ def lines(result: Benchmark | Retrieval | RetrievalSets) -> Iterator[str]:
 
 def _figures(result: Benchmark) -> Iterator[str]:
     yield ""
+    if result.suite == "trust":
+        yield from _simulated(result.figures)
+        return
     yield from _table([_HEAD, *(_row(figure) for figure in result.figures)])
     yield from _notes(result.figures)
     for peer in result.peers:
         yield ""
         yield from _peer(peer)
+
+
+def _simulated(figures: Sequence[Figure]) -> Iterator[str]:
+    """A row for each scenario. What is no measure of one follows, as a plot that was not drawn."""
+    scenarios: dict[str, dict[str, Figure]] = {}
+    others = []
+    for figure in figures:
+        scenario, _, measure = figure.name.rpartition(": ")
+        if measure in COLUMNS:
+            scenarios.setdefault(scenario, {})[measure] = figure
+        else:
+            others.append(figure)
+    yield "Wrong verdicts in percent of what the column says, mean of the runs (lowest to highest)"
+    head = ("", *COLUMNS.values(), "target", "")
+    rows = [
+        (scenario, *(_mean(found.get(measure)) for measure in COLUMNS), *_bar(found))
+        for scenario, found in scenarios.items()
+    ]
+    yield from _table([head, *rows], right=set(range(1, len(COLUMNS) + 1)))
+    yield from _notes(others)
+
+
+def _mean(figure: Figure | None) -> str:
+    if figure is None or figure.value is None:
+        return "" if figure is None else "-"
+    if figure.unit != "%":
+        return f"{_number(figure.value)} {figure.unit}"
+    value = f"{figure.value:.2f}"
+    if figure.target is None or figure.low is None or figure.high is None:
+        return value
+    return f"{value} ({figure.low:.2f} to {figure.high:.2f})"
+
+
+def _bar(found: dict[str, Figure]) -> tuple[str, str]:
+    for measure, figure in found.items():
+        if figure.target is not None:
+            return f"{COLUMNS[measure]} {figure.target.bound} {_number(figure.target.value)}", figure.verdict
+    return "", ""
 
 
 def _machine(found: Machine) -> str:

@@ -11,7 +11,8 @@ from cortex.bench.figures import Figure
 class Task(Struct, frozen=True, kw_only=True):
     """One probe, and how long it may take.
 
-    `size` is how many facts or entries, `peer` another product's name, `mode` how to search; empty where unused.
+    `size` is how many facts or entries, `peer` another product's name, `mode` how to search or what to simulate; empty
+    where unused.
     """
 
     probe: str

@@ -33,6 +33,7 @@ EXTRAS: tuple[Extra, ...] = (
     Extra("quickstart", "Memory", "cortex.cli.quickstart:quickstart", leads=True),
     Extra("restore", "Node", "cortex.cli.maintenance:restore"),
     Extra("migrate", "Node", "cortex.cli.maintenance:migrate"),
+    Extra("witness serve", "Trust", "cortex.cli.witness:serve"),
     Extra("benchmark", "Node", "cortex.bench.command:benchmark"),
     Extra("config show", "Node", "cortex.cli.config:show"),
     Extra("completion", "Node", "cortex.cli.completion:completion"),

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from cortex.cli import terminal
 from cortex.cli.listing import details
 from cortex.cli.terminal import Screen, one_line
+from cortex.cli.vote_ledgers import vouched
 from cortex.ledger.findings import Verification
 from cortex.memory.recall import age
-from cortex.ops.ledger import ExportedLedger, ExternalReport, LedgerHead, LedgerHistory, ProofOfFact
+from cortex.ops.external import ExternalReport
+from cortex.ops.ledger import ExportedLedger, LedgerHead, LedgerHistory, ProofOfFact
 
 
 def verification(report: Verification, screen: Screen) -> Iterator[str]:
@@ -44,7 +46,11 @@ def head(found: LedgerHead, screen: Screen) -> Iterator[str]:
     """The signed checkpoint alone, as it is to be kept in a file; beside it the key to hand to verifiers."""
     yield from found.note.splitlines()
     terminal.note(
-        ["Keep this elsewhere to detect rewriting. The line for a verifier's trust file:", f"log {found.vkey}"]
+        [
+            *vouched(found.witnesses, found.timestamp),
+            "Keep this elsewhere to detect rewriting. The line for a verifier's trust file:",
+            f"log {found.vkey}",
+        ]
     )
 
 

@@ -34,7 +34,8 @@ from cortex.errors import Corrupt, CortexError, Invalid, NotFound
 from cortex.ids import short
 from cortex.memory.model import Fact
 from cortex.memory.search import Hit
-from cortex.ops.ledger import MakeCheckpoint, ProveFact, VerifyExternal, VerifyLedger
+from cortex.ops.external import VerifyExternal
+from cortex.ops.ledger import MakeCheckpoint, ProveFact, VerifyLedger
 from cortex.ops.model import PullModel
 from cortex.ops.search import Recall, SearchFacts
 from cortex.ops.transfer import FileImported, ImportFiles

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from cortex import limits
 from cortex.cli.terminal import Screen, one_line
 from cortex.ops.doctor import Diagnosis
+from cortex.ops.earlier_votes import TrustImported
 from cortex.ops.transfer import ImportReport
 
 
@@ -27,7 +29,28 @@ def imported(report: ImportReport, screen: Screen) -> Iterator[str]:
             yield f"  skipped {one_line(skip.where)}: {one_line(skip.reason)}"
         if file.skipped > len(file.skips):
             yield f"  and {file.skipped - len(file.skips)} more"
+        if file.trust is not None:
+            yield from _trust_imported(file.trust)
         if file.error is not None:
             yield f"  stopped: {one_line(file.error)}"
     total = f"{report.stored} stored, {report.duplicates} already there, {report.skipped} skipped"
     yield f"{one_line(report.project)}: {total}"
+
+
+def _trust_imported(trust: TrustImported) -> Iterator[str]:
+    """What an earlier file's ledger was found to be, and what came of its agents and votes."""
+    for found in trust.findings:
+        state = "ok" if found.ok else "WRONG" if found.first_bad is not None else "unknown"
+        yield f"  ledger {one_line(found.table)}: {state}, {found.checked} rows checked: {one_line(found.what)}"
+    if trust.tampered:
+        yield "  WARNING: the earlier ledger was changed or is damaged; what was imported is only as good as that file"
+    agents = f"agents: {trust.agents} imported, {trust.agents_known} already there"
+    yield f"  {agents}; votes: {trust.votes} imported, {trust.votes_known} already there; {trust.skipped} skipped"
+    for note in trust.notes[: limits.IMPORT_SKIPS_SHOWN]:
+        yield f"  {one_line(note)}"
+    if len(trust.notes) > limits.IMPORT_SKIPS_SHOWN:
+        yield f"  and {len(trust.notes) - limits.IMPORT_SKIPS_SHOWN} more"
+    for skip in trust.skips:
+        yield f"  skipped {one_line(skip.where)}: {one_line(skip.reason)}"
+    if trust.skipped > len(trust.skips):
+        yield f"  and {trust.skipped - len(trust.skips)} more"

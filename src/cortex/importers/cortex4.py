@@ -64,6 +64,13 @@ def read(path: Path, name: str) -> Iterator[Item | Skip]:
         connection.close()
 
 
+def id_of(entry: Item | Skip) -> int | float | str | None:
+    """The id that an entry's row had, None where that is not known."""
+    meta = entry.meta if isinstance(entry, Item) else None
+    kept = (meta or {}).get("cortex4")
+    return kept.get("id") if isinstance(kept, dict) else None
+
+
 def opened(path: Path) -> apsw.Connection:
     """The file, to read from only. The caller closes it."""
     # Without a log or a journal beside it nobody is half-way through a write, and `immutable` leaves no files behind.

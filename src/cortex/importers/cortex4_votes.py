@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import apsw
 
@@ -33,7 +34,7 @@ _VOTE_COLUMNS = {
     "consensus_votes_v2": ("fact_id", "agent_id", "vote", "created_at", "vote_reason"),
     "consensus_votes": ("fact_id", "agent", "vote", "timestamp", ""),
 }
-_VOTES = {"1": 1, "-1": -1, "0": 0, "1.0": 1, "-1.0": -1, "0.0": 0}
+_VOTES: dict[str, Literal[-1, 0, 1]] = {"1": 1, "-1": -1, "0": 0, "1.0": 1, "-1.0": -1, "0.0": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class OldVote:
 
     fact: int | str
     agent: str
-    vote: int
+    vote: Literal[-1, 0, 1]
     at: str | None
     reason: str | None
     table: str
@@ -84,7 +85,7 @@ class _Ballot:
 
     fact: int | str
     agent: int
-    vote: int
+    vote: Literal[-1, 0, 1]
     at: str | None
     reason: str | None
     table: str

@@ -22,6 +22,7 @@ CODES = {
     "CHECKPOINT_SIG": "a checkpoint is not signed by the log's key, or says other than its row",
     "TRUNCATED": "a signed checkpoint covers more entries than there are",
     "HISTORY_REWRITTEN": "the entries do not give the root that was signed or remembered",
+    "SPLIT_VIEW": "two signed checkpoints of one size have different roots",
     "ROLLBACK": "the log is shorter than it was when it was last verified, or gone",
     "FACT_CHANGED": "a fact is not what its entry recorded",
     "FACT_MISSING": "a fact that was recorded is gone without having been erased",
@@ -66,6 +67,12 @@ class Findings:
             self.more += 1
             return
         self.list.append(Finding(code=code, origin=origin, entry=entry, what=what))
+
+    def take(self, others: "Findings") -> None:
+        """Add what was found apart."""
+        for finding in others.list:
+            self.add(finding.code, finding.what, origin=finding.origin, entry=finding.entry)
+        self.more += others.more
 
 
 class LogChecked(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ _LOCKED_BYTE = 1 << 62
 @contextmanager
 def locked(handle: int, name: object) -> Iterator[None]:
     """Hold the lock of an open file. Raises Unavailable where another process keeps it."""
-    ends = time.monotonic() + limits.WITNESS_LOCK_SECONDS
+    ends = time.monotonic() + limits.LOCK_SECONDS
     while not _taken(handle):
         if time.monotonic() > ends:
             raise Unavailable(
@@ -33,6 +33,17 @@ def locked(handle: int, name: object) -> Iterator[None]:
         yield
     finally:
         _release(handle)
+
+
+@contextmanager
+def taken(handle: int) -> Iterator[bool]:
+    """Hold the lock of an open file if nobody else does; says whether. Does not wait."""
+    mine = _taken(handle)
+    try:
+        yield mine
+    finally:
+        if mine:
+            _release(handle)
 
 
 if sys.platform == "win32":

@@ -79,7 +79,7 @@ def load(home: Path, database: Path) -> Memory:
         return msgspec.json.decode(files.read_start(file, _FILE_BYTES_MAX), type=Memory)
     except FileNotFoundError:
         return _nothing(database)
-    except (msgspec.DecodeError, OSError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise Unavailable(
             f"{file} cannot be read as the memory of {database} ({error})",
             "restore it, or move it away: then nothing is compared with earlier verifications",

@@ -9,18 +9,15 @@ certificate was revoked, and it reads strict DER: an answer whose certificates a
 """
 
 import hashlib
-import http.client
 import importlib
 import re
-import threading
-import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
 
-from cortex import limits, times
-from cortex._version import __version__
-from cortex.errors import Corrupt, CortexError, Invalid, Unavailable
+from cortex import limits, posting, times
+from cortex.errors import Corrupt, Invalid, Unavailable
+from cortex.posting import NotPosted
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -29,12 +26,7 @@ if TYPE_CHECKING:
 INSTALL_HINT = "install cortex-memory[timestamps]"
 
 _SHA256 = "2.16.840.1.101.3.4.2.1"
-_VISIBLE = re.compile(r"[!-~]+")
-_HEADERS = {
-    "Content-Type": "application/timestamp-query",
-    "User-Agent": f"cortex/{__version__}",
-    "Connection": "close",
-}
+_QUERY = "application/timestamp-query"
 _REASON = re.compile(r'(?:reason|data): "([^"]+)"')
 _RETRY_MS = 5_000
 _NAME_CHARS_SHOWN = 200
@@ -55,16 +47,16 @@ def request(note: bytes) -> bytes:
 
 def ask(url: str, note: bytes) -> bytes:
     """The answer of the authority at `url`, to be kept: granted and for this note, its signature not yet checked."""
-    parts = _place(url)
+    authority = _shown(url)
     question = _question(note)
-    answer = _within(parts, question.as_bytes())
+    answer = _asked(url, authority, question.as_bytes())
     try:
         told = _decoded(answer)
         _check_imprint(told, note)
     except Corrupt as error:
-        raise Unavailable(f"{_shown(parts)} gave {error.message}", "see whether it is an RFC 3161 authority") from None
+        raise Unavailable(f"{authority} gave {error.message}", "see whether it is an RFC 3161 authority") from None
     if told.tst_info.nonce != question.nonce:
-        raise Unavailable(f"{_shown(parts)} answered another question", "do not use this authority")
+        raise Unavailable(f"{authority} answered another question", "do not use this authority")
     return answer
 
 
@@ -184,85 +176,27 @@ def _line(said: object) -> str:
     return text.strip() or type(said).__name__
 
 
-def _place(url: str) -> SplitResult:
-    """Raises Invalid for a URL that cannot be asked. It is not repeated: some hold a password."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.hostname and parts.port != 0 and parts.scheme in {"http", "https"} and "@" not in parts.netloc
-    except ValueError:
-        usable = False
-    if not usable or len(url) > limits.ENDPOINT_URL_CHARS_MAX or not _VISIBLE.fullmatch(url):
+def _shown(url: str) -> str:
+    """Who is asked, to be told. Raises Invalid for a URL that cannot be asked, without it: some hold a password."""
+    host = posting.host_of(url)
+    if host is None:
         raise Invalid("the authority's URL is none that can be asked", "give http:// or https:// and no password")
-    return parts
+    return f"the timestamp authority at {host}"
 
 
-def _shown(parts: SplitResult) -> str:
-    return f"the timestamp authority at {parts.hostname}{f':{parts.port}' if parts.port else ''}"
-
-
-def _within(parts: SplitResult, question: bytes) -> bytes:
-    """What `_posted` gives. Timeouts of sockets are for each step alone: a thread bounds all of them together.
-
-    One that is still waiting is left behind; it ends with its own timeout.
-    """
-    ends = time.monotonic() + limits.TIMESTAMP_SECONDS
-    answers: list[bytes] = []
-    failures: list[CortexError] = []
-
-    def run() -> None:
-        try:
-            answers.append(_posted(parts, question, ends))
-        except Unavailable as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run, name="cortex-timestamp", daemon=True)
-    thread.start()
-    thread.join(max(0.0, ends - time.monotonic()))
-    if failures:
-        raise failures[0]
-    if not answers:
-        raise _slow(parts)
-    return answers[0]
-
-
-def _posted(parts: SplitResult, question: bytes, ends: float) -> bytes:
-    """http.client follows no redirect and asks no proxy: what comes is from the place that was named."""
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=max(0.001, ends - time.monotonic()))
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    try:
-        connection.request("POST", target, question, _HEADERS)
-        with connection.getresponse() as answer:
-            _check_status(answer.status, parts)
-            return _read(answer, parts, ends)
-    except TimeoutError:
-        raise _slow(parts) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        hint = "see whether it runs, and its URL"
-        raise Unavailable(f"{_shown(parts)} cannot be reached ({type(error).__name__})", hint, _RETRY_MS) from None
-    finally:
-        connection.close()
-
-
-def _check_status(status: int, parts: SplitResult) -> None:
-    if status != http.HTTPStatus.OK:
-        passing = status == http.HTTPStatus.TOO_MANY_REQUESTS or status >= 500
+def _asked(url: str, authority: str, question: bytes) -> bytes:
+    most, seconds = limits.TIMESTAMP_BYTES_MAX, limits.TIMESTAMP_SECONDS
+    answer = posting.post(url, question, kind=_QUERY, most=most, seconds=seconds)
+    match answer:
+        case NotPosted(kind="large"):
+            raise Unavailable(f"{authority} returned more than {most} bytes", "see whether it is an RFC 3161 authority")
+        case NotPosted(kind="slow"):
+            raise Unavailable(f"{authority} did not answer within {seconds} s", "try again, or ask another", _RETRY_MS)
+        case NotPosted():
+            told = f"{authority} cannot be reached ({answer.why})"
+            raise Unavailable(told, "see whether it runs, and its URL", _RETRY_MS)
+    if answer.status != HTTPStatus.OK:
+        passing = answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         hint = "see its URL; no redirect is followed"
-        raise Unavailable(f"{_shown(parts)} answers {status}", hint, _RETRY_MS if passing else None)
-
-
-def _read(answer: http.client.HTTPResponse, parts: SplitResult, ends: float) -> bytes:
-    read = bytearray()
-    while part := answer.read1(1 << 13):
-        read += part
-        if len(read) > limits.TIMESTAMP_BYTES_MAX:
-            told = f"{_shown(parts)} returned more than {limits.TIMESTAMP_BYTES_MAX} bytes"
-            raise Unavailable(told, "see whether it is an RFC 3161 authority")
-        if time.monotonic() > ends:
-            raise TimeoutError
-    return bytes(read)
-
-
-def _slow(parts: SplitResult) -> Unavailable:
-    told = f"{_shown(parts)} did not answer within {limits.TIMESTAMP_SECONDS} s"
-    return Unavailable(told, "try again, or ask another", _RETRY_MS)
+        raise Unavailable(f"{authority} answers {answer.status}", hint, _RETRY_MS if passing else None)
+    return answer.body

@@ -102,7 +102,7 @@ def _last(handle: int, end: int, path: Path, origin: str) -> str | None:
         try:
             note = msgspec.json.decode(line, type=_Line).note
             head, _ = checkpoints.parse(note)
-        except (msgspec.DecodeError, RecursionError, CortexError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, CortexError) as error:
             raise Corrupt(
                 f"{path} holds a line that is no note ({str(error)[:100]})", "restore the file; do not just cut it"
             ) from None

@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from cortex import limits
+from cortex import limits, posting
 from cortex.errors import Conflict, Corrupt, Invalid, Unavailable
 from cortex.ledger import checkpoint as checkpoints
-from cortex.ledger import cosignature, merkle, posting, witness_file, witness_git
+from cortex.ledger import cosignature, merkle, witness_file, witness_git
 from cortex.ledger.checkpoint import Checkpoint
-from cortex.ledger.posting import Posted
+from cortex.posting import NotPosted, Posted
 
 # The consistency proof from a smaller size to the note's.
 ProofFrom = Callable[[int], list[bytes]]
 
 _SIZE = re.compile(rb"(0|[1-9][0-9]{0,18})\n?")
 _RETRY_MS = 60_000
+_PASSING_MS = 5_000
 _URL_HINT = "see whether the URL is that of a witness"
 _HINTS: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "have this log's key added where the witness lists the logs it knows",
@@ -59,11 +61,19 @@ def parse_target(text: str) -> WitnessTarget:
     url, _, vkey = text.strip().partition(" ")
     if not url.startswith(("http://", "https://")):
         raise Invalid(f"{ascii(text)[:80]} names no witness", "give file:PATH, git:PATH, or a URL and its key")
-    posting.check_url(url)
+    _check_url(url)
     if not vkey:
         raise Invalid(f"{ascii(url)[:80]} without the witness's key", "give `URL VKEY`; the witness shows its key")
     cosignature.parse_witness_vkey(vkey.strip())
     return WitnessTarget("http", url.rstrip("/"), vkey.strip())
+
+
+def _check_url(url: str) -> None:
+    if posting.host_of(url) is None or "#" in url or urlsplit(url).query:
+        raise Invalid(
+            f"{ascii(url)[:80]} is no URL that can be asked",
+            "give one with http:// or https://, without a password and a query",
+        )
 
 
 def remembered(target: WitnessTarget, origin: str) -> str | None:
@@ -134,12 +144,28 @@ def _submitted(target: WitnessTarget, note: str, head: Checkpoint, proof_from: P
 def _asked(target: WitnessTarget, note: str, head: Checkpoint, old: int, proof_from: ProofFrom) -> Posted:
     proof = proof_from(old) if 0 < old < head.size else []
     lines = "".join(f"{checkpoints.encode_base64(found)}\n" for found in proof)
-    return posting.post(
+    answer = posting.post(
         f"{target.place}/add-checkpoint",
         f"old {old}\n{lines}\n{note}".encode(),
+        kind=posting.TEXT,
         most=limits.WITNESS_ANSWER_BYTES_MAX,
-        timeout_ms=limits.WITNESS_TIMEOUT_MS,
+        seconds=limits.WITNESS_TIMEOUT_MS / 1000,
     )
+    if isinstance(answer, NotPosted):
+        raise _unanswered(target, answer)
+    return answer
+
+
+def _unanswered(target: WitnessTarget, failed: NotPosted) -> Unavailable:
+    host = posting.host_of(target.place)
+    match failed.kind:
+        case "large":
+            return Unavailable(f"{host} returned more than {limits.WITNESS_ANSWER_BYTES_MAX} bytes", _URL_HINT)
+        case "slow":
+            return Unavailable(f"{host} did not answer in time", "see whether it runs", _PASSING_MS)
+        case "unreachable":
+            hint = "see whether it runs, and its URL"
+            return Unavailable(f"{host} cannot be reached ({failed.why})", hint, _PASSING_MS)
 
 
 def _cosignatures(target: WitnessTarget, note: str, body: bytes) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from cortex.index import text
 from cortex.ledger.chain import Appending, Placed
 from cortex.memory import derived, likeness, lookup, projects
 from cortex.memory.model import Decided, Fact
-from cortex.memory.visibility import View, reached
+from cortex.memory.visibility import View, present, reached
 
 
 def insert(tx: Tx, log: Appending, new: Decided, *, marked: bool = True) -> tuple[Fact, bool]:
@@ -35,6 +35,20 @@ def insert(tx: Tx, log: Appending, new: Decided, *, marked: bool = True) -> tupl
     )
     _write(tx, new, project_id, 1, None, placed, log.actor, mark, marked=marked)
     return _fact(new, 1, placed, log.actor), False
+
+
+def stored_as(tx: Tx, new: Decided, now: str) -> str | None:
+    """The id of the fact that is there already, of which `new` would be a duplicate."""
+    project_id = projects.number(tx, new.project)
+    if project_id is None:
+        return None
+    mark = fingerprint(project_id, new.type, new.key, new.thread, new.seq, new.content)
+    existing = _duplicate(tx, project_id, mark, new, present(tx, now))
+    if existing is None:
+        return None
+    found = value(tx, "SELECT fact_id FROM revision WHERE id = ?", (existing,))
+    assert isinstance(found, str)
+    return found
 
 
 def revise(tx: Tx, log: Appending, new: Decided, if_revision: int | None) -> Fact:

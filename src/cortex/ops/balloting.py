@@ -261,5 +261,12 @@ class Deciding:
             )
 
 
+def keep_reason(tx: Tx, event_id: str, fact: str, salt: bytes, reason: str) -> None:
+    """Keep the text of a reason, of which the log has a salted digest alone."""
+    tx.execute(
+        "INSERT INTO vote_reason (event_id, fact, salt, reason) VALUES (?, ?, ?, ?)", (event_id, fact, salt, reason)
+    )
+
+
 def reason_digest(salt: bytes, reason: str) -> str:
     return hmac.new(salt, b"cortex-reason/v1\n" + reason.encode(), hashlib.sha256).hexdigest()

@@ -1,8 +1,8 @@
-"""Operations on the transactions ledger: checkpoint, verify, prove, export, and checking what others exported."""
+"""Operations on the transactions ledger: checkpoint, verify, prove, export."""
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,9 +14,11 @@ from cortex.errors import NotFound, Unavailable
 from cortex.ledger import chain, export, merkle, proof, sealing
 from cortex.ledger.findings import Verification
 from cortex.memory import lookup
-from cortex.ops import fields, verification
+from cortex.ops import checking, fields, witnessing
+from cortex.ops.alerts import Alerts
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
+from cortex.ops.witnessing import StampedNote, StoredCheckpoint, Vouched
 
 _GROUP = "Trust"
 
@@ -29,10 +31,20 @@ class LedgerHead(Struct, frozen=True, kw_only=True):
     size: int
     root: str
     note: str
+    witnesses: list[Vouched] = []
+    timestamp: StampedNote | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0; 1 where a witness has seen another history, 3 where one could not be had."""
+        return witnessing.exit_code(self.witnesses)
 
 
 class MakeCheckpoint(Request[LedgerHead], frozen=True, kw_only=True):
     """Sign a checkpoint now."""
+
+    witness: witnessing.Witness | None = None
+    timestamp: witnessing.Timestamp = False
 
 
 @operation(
@@ -41,23 +53,35 @@ class MakeCheckpoint(Request[LedgerHead], frozen=True, kw_only=True):
     order="local",
     method="checkpoint",
     cli=(Cli("ledger checkpoint", group=_GROUP), Cli("ledger init", group=_GROUP)),
-    mcp=Tool("trust", title="Sign a checkpoint of the ledger", idempotent=True),
+    mcp=Tool("trust", title="Sign a checkpoint of the ledger", idempotent=True, hidden=("timestamp",)),
 )
 async def checkpoint(ctx: Context, request: MakeCheckpoint) -> LedgerHead:
     """Sign the ledger as it stands: origin, number of entries, Merkle root. Keep it elsewhere to detect rewriting.
 
-    Starts the ledger in a new file. `vkey` is what a verifier needs to trust this log (a line `log <vkey>`).
+    Starts the ledger in a new file. `vkey` is what a verifier needs to trust this log (a line `log <vkey>`). The
+    configured witnesses take the checkpoint too.
     """
-    return await _seal(ctx)
+    state, found = await _seal(ctx)
+    vouched = await witnessing.vouched(ctx, found, wanted=request.witness)
+    stamp = await witnessing.stamped(ctx, found) if request.timestamp else None
+    last = await ctx.database.read(lambda tx: witnessing.sealed(tx, "transactions", state.id, found.size))
+    return LedgerHead(
+        origin=state.origin,
+        vkey=state.vkey,
+        size=state.size,
+        root=state.root.hex(),
+        note=last.note,
+        witnesses=vouched,
+        timestamp=stamp,
+    )
 
 
-async def _seal(ctx: Context) -> LedgerHead:
+async def _seal(ctx: Context) -> tuple[chain.State, StoredCheckpoint]:
     at = ctx.now()
 
-    def seal(tx: Tx) -> LedgerHead:
+    def seal(tx: Tx) -> tuple[chain.State, StoredCheckpoint]:
         state = sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor)
-        note = sealing.seal(tx, state, ctx.node_key)
-        return LedgerHead(origin=state.origin, vkey=state.vkey, size=state.size, root=state.root.hex(), note=note)
+        return state, StoredCheckpoint("transactions", state.id, state.size, sealing.seal(tx, state, ctx.node_key))
 
     return await ctx.database.write(seal)
 
@@ -85,7 +109,8 @@ async def verify(ctx: Context, request: VerifyLedger) -> Verification:
     What is found valid is remembered in your own folder for the next time. The report claims no more than was
     checked.
     """
-    return await _verified(ctx, incremental=request.incremental, text=request.text, accept=False)
+    task = checking.transactions_task(ctx, incremental=request.incremental, text=request.text)
+    return await checking.transactions(ctx, task, Alerts(ctx.settings))
 
 
 class AcceptLedger(Request[Verification], frozen=True, kw_only=True):
@@ -105,23 +130,8 @@ async def accept(ctx: Context, request: AcceptLedger) -> Verification:
 
     Verifies everything that the file itself can show, and remembers that.
     """
-    return await _verified(ctx, incremental=False, text=True, accept=True)
-
-
-async def _verified(ctx: Context, *, incremental: bool, text: bool, accept: bool) -> Verification:
-    task = verification.VerificationTask(
-        database=str(ctx.database.path),
-        home=str(ctx.settings.home),
-        key=str(ctx.node_key.path),
-        busy_timeout_ms=ctx.settings.busy_timeout_ms,
-        incremental=incremental,
-        text=text,
-        accept=accept,
-    )
-    heads = await ctx.database.read(chain.logs)
-    if ctx.caller.alone or sum(head.size for head in heads) <= limits.VERIFY_INLINE_LEAVES:
-        return await ctx.database.read(lambda tx: verification.verify(tx, task, ctx.progress))
-    return await verification.verify_in_worker(task, ctx.progress)
+    task = checking.transactions_task(ctx, incremental=False, accept=True)
+    return await checking.transactions(ctx, task, Alerts(ctx.settings))
 
 
 class ProofOfFact(Struct, frozen=True, kw_only=True):
@@ -257,8 +267,10 @@ async def export_ledger(ctx: Context, request: ExportLedger) -> ExportedLedger:
         if request.origin is not None and request.origin not in known:
             raise NotFound(f"there is no log {request.origin!r} here", f"there is {', '.join(known)}")
         state = next((state for state in states if state.origin == request.origin), states[-1])
-        count = export.write(tx, state, target, form, ctx.progress)
-        return state, export.signed_size(tx, state), count, [origin for origin in known if origin != state.origin]
+        found = export.bundle(tx, state, ctx.progress)
+        export.write(found, target, form)
+        others = [origin for origin in known if origin != state.origin]
+        return state, export.signed_size(tx, state), len(found.notes), others
 
     state, signed, checkpoints, others = await ctx.database.read(write)
     return ExportedLedger(
@@ -328,58 +340,3 @@ async def ledger_history(ctx: Context, request: ReadLedgerHistory) -> LedgerHist
         )
 
     return await ctx.database.read(read)
-
-
-class ExternalReport(Struct, frozen=True, kw_only=True):
-    """What the offline verifier said: what it `checked`, its `findings`, and the `reason` why it could not."""
-
-    status: Literal["valid", "tampered", "unchecked"]
-    origin: str
-    entries: int
-    checked: list[str]
-    findings: list[dict[str, str]]
-    reason: str
-
-    @property
-    def exit_code(self) -> int:
-        """0 valid, 1 tampered or refused, 3 could not check."""
-        return {"valid": 0, "tampered": 1}.get(self.status, 3)
-
-
-class VerifyExternal(Request[ExternalReport], frozen=True, kw_only=True):
-    """Check an exported ledger or a proof."""
-
-    path: Annotated[fields.FilePath, Meta(description="Exported folder, .zip or .json, or a proof.")]
-    trust: (
-        Annotated[fields.FilePath, Meta(description="File with the keys to believe, one `log <vkey>` a line.")] | None
-    ) = None
-    checkpoint: Annotated[
-        list[fields.FilePath], Meta(description="Files with checkpoints that you kept.", max_length=100)
-    ] = []
-
-
-@operation(
-    "ledger.verify_external",
-    effect="read",
-    order="local",
-    file="unused",
-    method="verify_external",
-    cli=(Cli("ledger verify-external PATH", group=_GROUP),),
-)
-async def verify_external(ctx: Context, request: VerifyExternal) -> ExternalReport:
-    """Check what somebody exported, with the offline verifier: needs only the file and a key to trust."""
-    report = await asyncio.to_thread(
-        offline.verify_path,
-        Path(request.path),
-        Path(request.trust) if request.trust is not None else None,
-        [Path(name) for name in request.checkpoint],
-    )
-    found = {0: "valid", 1: "tampered"}.get(report.exit_code, "unchecked")
-    return ExternalReport(
-        status=cast("Literal['valid', 'tampered', 'unchecked']", found),
-        origin=report.origin,
-        entries=report.leaves,
-        checked=report.notes,
-        findings=report.findings,
-        reason=report.error,
-    )

@@ -8,7 +8,7 @@ from cortex import limits
 from cortex.db.connect import Tx
 from cortex.memory import votable
 from cortex.ops import fields, signing
-from cortex.ops.balloting import Reason, reason_digest
+from cortex.ops.balloting import Reason, keep_reason, reason_digest
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, operation
@@ -86,10 +86,7 @@ async def resolve(ctx: Context, request: ResolveFact) -> Resolution:
 
         def answer(tx: Tx, applied: list[Applied]) -> Resolution:
             if request.reason is not None:
-                tx.execute(
-                    "INSERT INTO vote_reason (event_id, fact, salt, reason) VALUES (?, ?, ?, ?)",
-                    (event_id, on.fact, salt, request.reason),
-                )
+                keep_reason(tx, event_id, on.fact, salt, request.reason)
             judged: Any = tx.execute(
                 "SELECT count(*) FROM vote_judged WHERE fact = ? AND digest = ? AND amount_e6 > 0",
                 (on.fact, on.digest),

@@ -32,11 +32,16 @@ def admin(ctx: Context, log: Log) -> EventSigner:
 
 def admin_at_hand(ctx: Context, log: Log) -> EventSigner | None:
     """The admin key where it is on this machine and can be used without asking; None where not."""
-    file = admin_file(ctx.settings, log.origin)
+    return held_admin(ctx.settings, log)
+
+
+def held_admin(settings: Settings, log: Log) -> EventSigner | None:
+    """As `admin_at_hand`, where there is no open application."""
+    file = admin_file(settings, log.origin)
     state = file.state
-    if state == "absent" or (state == "locked" and ctx.settings.admin_passphrase is None):
+    if state == "absent" or (state == "locked" and settings.admin_passphrase is None):
         return None
-    return _checked(file, ctx.settings, log)
+    return _checked(file, settings, log)
 
 
 def _checked(file: AdminKeyFile, settings: Settings, log: Log) -> EventSigner:

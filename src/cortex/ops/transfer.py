@@ -5,7 +5,7 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct, structs
@@ -13,14 +13,18 @@ from msgspec import Meta, Struct, structs
 from cortex import files, importers, limits, projects
 from cortex.db.connect import Tx
 from cortex.errors import CortexError, Invalid, Unavailable
-from cortex.memory import imports, lookup
+from cortex.importers import cortex4, cortex4_votes
+from cortex.memory import facts, imports, lookup
 from cortex.memory.model import Decided, Fact
 from cortex.memory.visibility import View
-from cortex.ops import fields
+from cortex.ops import earlier_votes, fields
 from cortex.ops.commands import ImportAdvanced
 from cortex.ops.context import Context
+from cortex.ops.earlier_votes import Taking, TrustImported
 from cortex.ops.facts import NewFact, decide
 from cortex.ops.registry import Cli, Request, operation
+
+_EARLIER = "cortex4"
 
 
 class Skipped(Struct, frozen=True, kw_only=True):
@@ -33,7 +37,8 @@ class Skipped(Struct, frozen=True, kw_only=True):
 class FileImported(Struct, frozen=True, kw_only=True):
     """What came of one file. `skips` shows the first of them; `projects` is where its facts went.
 
-    `resumed_at` is where an interrupted import went on; the counts are those of the whole of it.
+    `resumed_at` is where an interrupted import went on; the counts are those of the whole of it. `trust` is what came
+    of agents and votes where the file has such, and whether its ledger still fits together.
     """
 
     path: str
@@ -45,6 +50,7 @@ class FileImported(Struct, frozen=True, kw_only=True):
     resumed_at: int
     projects: list[str]
     error: str | None
+    trust: TrustImported | None = None
 
 
 class ImportReport(Struct, frozen=True, kw_only=True):
@@ -59,8 +65,8 @@ class ImportReport(Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """1 when a file could not be read."""
-        return 1 if any(file.error for file in self.files) else 0
+        """1 when a file could not be read, or its ledger was tampered with."""
+        return 1 if any(file.error or (file.trust and file.trust.tampered) for file in self.files) else 0
 
 
 class ImportFiles(Request[ImportReport], frozen=True, kw_only=True):
@@ -92,7 +98,7 @@ async def import_files(ctx: Context, request: ImportFiles) -> ImportReport:
     """Import facts from files: JSONL, Markdown, text, dialogues, other memories' exports, an earlier CORTEX file.
 
     Duplicates are counted, not stored again; an interrupted import goes on where it stopped; what is skipped is
-    named.
+    named. Of an earlier CORTEX file the agents and votes come too, after its ledger was checked.
     """
     project = fields.project_name(ctx, request.project)
     given = request.project is not None
@@ -129,6 +135,8 @@ class _Import:
         self.given = given
         self.skips: list[Skipped] = []
         self.projects: set[str] = set()
+        # The agents and votes of an earlier Cortex's file.
+        self.trust: Taking | None = None
 
 
 async def _import_file(ctx: Context, task: _Import, form: str | None) -> FileImported:
@@ -137,10 +145,16 @@ async def _import_file(ctx: Context, task: _Import, form: str | None) -> FileImp
         chosen = form if form is not None else await asyncio.to_thread(importers.detect, task.path)
         run = await _begin(ctx, task.path, chosen, task.project)
         start = run.position
+        damage = await _read_trust(task, run)
         entries = itertools.islice(importers.read(task.path, chosen, name=run.name), start, None)
         async for moved in _steps(ctx, run, entries, task):
             run = moved
             ctx.progress(run.position, 0, task.path.name)
+        if damage is not None:
+            raise damage
+        if not run.finished and task.trust is not None:
+            await earlier_votes.take(ctx, task.trust, await _facts_here(ctx, run, task, task.trust.voted))
+            run = await _advanced(ctx, structs.replace(run, finished=True), ())
     except CortexError as error:
         return _report(task, run, form, start=start, error=str(error))
     return _report(task, run, form, start=start, error=None)
@@ -180,12 +194,62 @@ async def _steps(
             else:
                 new.append(fact)
                 task.projects.add(fact.project)
-        finished = len(batch) < limits.IMPORT_BATCH_FACTS and _size(batch) < limits.IMPORT_BATCH_BYTES
+        last = _is_last(batch)
+        # With agents and votes to follow it is not finished.
+        finished = last and (task.trust is None or not task.trust.found.agents)
         run = structs.replace(run, position=run.position + len(batch), finished=finished)
-        run = await ctx.journal.commit(ImportAdvanced(actor=ctx.caller.actor, at=now, run=run, facts=tuple(new)))
+        run = await _advanced(ctx, run, tuple(new), now)
         yield run
-        if finished:
+        if last:
             return
+
+
+async def _advanced(ctx: Context, run: imports.Run, new: tuple[Decided, ...], at: str | None = None) -> imports.Run:
+    return await ctx.journal.commit(ImportAdvanced(actor=ctx.caller.actor, at=at or ctx.now(), run=run, facts=new))
+
+
+async def _read_trust(task: _Import, run: imports.Run) -> CortexError | None:
+    """Read the agents and votes of an earlier Cortex's file. What is wrong with them does not keep its facts out."""
+    if run.format != _EARLIER:
+        return None
+    try:
+        found = await asyncio.to_thread(cortex4_votes.read, task.path)
+    except CortexError as error:
+        return error
+    if found.agents or found.skips or found.chains:
+        task.trust = Taking(found, run.digest, task.path.name)
+    return None
+
+
+async def _facts_here(
+    ctx: Context, run: imports.Run, task: _Import, wanted: frozenset[int | str]
+) -> dict[int | str | float, str]:
+    """The facts that entries of an earlier Cortex's file are here, by their ids there."""
+    here: dict[int | str | float, str] = {}
+    entries = importers.read(task.path, run.format, name=run.name) if wanted else iter(())
+    while True:
+        batch = await asyncio.to_thread(_take, entries)
+        now = ctx.now()
+        decided: dict[int | str | float, Decided] = {}
+        for entry in batch:
+            old_id = cortex4.id_of(entry)
+            if old_id is None or old_id not in wanted or old_id in here:
+                continue
+            fact = _decided(ctx, entry, task, now)
+            if isinstance(fact, Decided):
+                decided.setdefault(old_id, fact)
+
+        def look(tx: Tx, decided: dict[int | str | float, Decided] = decided, now: str = now) -> dict[Any, str | None]:
+            return {old_id: facts.stored_as(tx, fact, now) for old_id, fact in decided.items()}
+
+        found = await ctx.database.read(look)
+        here |= {old_id: fact for old_id, fact in found.items() if fact is not None}
+        if _is_last(batch):
+            return here
+
+
+def _is_last(batch: list[importers.Item | importers.Skip]) -> bool:
+    return len(batch) < limits.IMPORT_BATCH_FACTS and _size(batch) < limits.IMPORT_BATCH_BYTES
 
 
 def _take(entries: Iterator[importers.Item | importers.Skip]) -> list[importers.Item | importers.Skip]:
@@ -233,6 +297,7 @@ def _report(task: _Import, run: imports.Run | None, form: str | None, *, start: 
         resumed_at=start,
         projects=sorted(task.projects),
         error=error,
+        trust=None if task.trust is None else task.trust.report(),
     )
 
 

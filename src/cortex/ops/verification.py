@@ -2,31 +2,37 @@
 
 import asyncio
 import json
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 import msgspec
 from msgspec import Struct, structs
 
-from cortex import times
+from cortex import limits, times
 from cortex.db import migrate, schema
 from cortex.db.connect import Tx, connect, value
 from cortex.db.faults import told
 from cortex.errors import BY_KIND, CortexError, Internal
 from cortex.ledger import chain, integrity, memory
-from cortex.ledger.findings import Findings, LogChecked, Verification
+from cortex.ledger.findings import Finding, Findings, LogChecked, Verification
 from cortex.ledger.keys import NodeKey
 from cortex.memory import textcheck
 from cortex.progress import Progress
 
 _LINE_BYTES_MAX = 64 << 20
 
+T = TypeVar("T", bound="LedgerTask")
+R = TypeVar("R", bound=Struct)
+
 # What is remembered of a file that was never verified.
 NOTHING = memory.Memory(path="", logs=[])
 
 
-class VerificationTask(Struct, frozen=True, kw_only=True):
+class LedgerTask(Struct, frozen=True, kw_only=True):
     """What to verify, as a worker process is told."""
 
     database: str
@@ -36,6 +42,12 @@ class VerificationTask(Struct, frozen=True, kw_only=True):
     incremental: bool
     text: bool
     accept: bool
+    # How far a worker stands back behind others that want the processor.
+    nice: int = 0
+
+
+class VerificationTask(LedgerTask, frozen=True, kw_only=True):
+    """The transactions logs, and the texts of their facts if `text`."""
 
 
 def verify(tx: Tx, task: VerificationTask, progress: Progress) -> Verification:
@@ -47,8 +59,12 @@ def verify(tx: Tx, task: VerificationTask, progress: Progress) -> Verification:
     )
     if report.ok:
         # Another verification may have remembered more meanwhile: what is remembered never shrinks by itself.
-        newer = NOTHING if task.accept else memory.load(home, database)
-        unsaved = memory.save(home, database, [_longer(log, newer.of(log.origin)) for log in remember])
+
+        def change(newer: memory.Memory) -> memory.Memory:
+            before = NOTHING if task.accept else newer
+            return structs.replace(newer, logs=[_longer(log, before.of(log.origin)) for log in remember])
+
+        unsaved = memory.update(home, database, change, mend=task.accept)
         report = structs.replace(report, not_remembered=unsaved)
     return report
 
@@ -62,13 +78,7 @@ def examine(
 ) -> tuple[Verification, list[memory.Remembered]]:
     """Every pass, against what was `kept`. Returns the report and what is to be remembered if it is good."""
     findings = Findings()
-    differences = schema.differences(tx, migrate.shipped())
-    if migrate.version(tx) != len(migrate.shipped()):
-        differences.append(f"the file says that it is of schema {migrate.version(tx)}")
-    for difference in differences:
-        findings.add("SCHEMA", difference)
-    # Of tables that are not those of Cortex the other passes could say anything.
-    readable = not any(difference.startswith(("table ", "view ")) for difference in differences)
+    readable = check_schema(tx, findings)
     states = chain.logs(tx) if readable else []
     checked, remember = _check_logs(tx, states, kept, key, findings, incremental, progress) if readable else ([], [])
     passes = ["schema", "integrity", "checkpoints"] if readable else ["schema"]
@@ -90,6 +100,17 @@ def examine(
         not_remembered=None,
     )
     return report, remember
+
+
+def check_schema(tx: Tx, findings: Findings) -> bool:
+    """Compare the schema with what the migrations make. False where nothing can be said of what the tables hold."""
+    differences = schema.differences(tx, migrate.shipped())
+    if migrate.version(tx) != len(migrate.shipped()):
+        differences.append(f"the file says that it is of schema {migrate.version(tx)}")
+    for difference in differences:
+        findings.add("SCHEMA", difference)
+    # Of tables that are not those of Cortex the other passes could say anything.
+    return not any(difference.startswith(("table ", "view ")) for difference in differences)
 
 
 def _check_logs(
@@ -164,11 +185,46 @@ LIMIT 10
 """
 
 
+class VerificationRun(Struct, frozen=True, kw_only=True):
+    """A verification that ran, for the record of them: `log` is transactions or votes, the times are the node's."""
+
+    log: str
+    started_at: str
+    finished_at: str
+    incremental: bool
+    size: int
+    votes: int
+    ok: bool
+    passes: list[str]
+    findings: list[Finding]
+
+
+def record(tx: Tx, run: VerificationRun) -> None:
+    """Write a run down. The newest INTEGRITY_CHECKS_MAX are kept."""
+    tx.execute(
+        "INSERT INTO vote_integrity_checks (log, started_at, finished_at, ok, incremental, size, votes, passes,"
+        " findings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run.log, run.started_at, run.finished_at, run.ok, run.incremental, run.size, run.votes,
+            msgspec.json.encode(run.passes).decode(), msgspec.json.encode(run.findings).decode(),
+        ),
+    )  # fmt: skip
+    tx.execute(
+        "DELETE FROM vote_integrity_checks WHERE id <= (SELECT max(id) FROM vote_integrity_checks) - ?",
+        (limits.INTEGRITY_CHECKS_MAX,),
+    )
+
+
 async def verify_in_worker(task: VerificationTask, progress: Progress) -> Verification:
     """The same in a process of its own, so that this one keeps answering. Cancelling ends the process."""
+    return await in_worker("cortex.ops.verification", task, Verification, progress)
+
+
+async def in_worker(module: str, task: LedgerTask, result: type[R], progress: Progress) -> R:
+    """What `work` gives in a process of its own that runs `module`."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cortex.ops.verification", stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE, limit=_LINE_BYTES_MAX,
+        sys.executable, "-m", module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        limit=_LINE_BYTES_MAX,
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
@@ -180,7 +236,7 @@ async def verify_in_worker(task: VerificationTask, progress: Progress) -> Verifi
             if "progress" in said:
                 progress(*said["progress"])
             elif "result" in said:
-                return msgspec.convert(said["result"], Verification)
+                return msgspec.convert(said["result"], result)
             else:
                 raise _error(said["error"])
         raise Internal("the verifying process ended without a result", "look at its messages, then try again")
@@ -194,18 +250,20 @@ def _error(error: dict[str, str]) -> CortexError:
     return BY_KIND[error["kind"]](error["message"], error["hint"])
 
 
-def _work() -> None:
+def work(task_type: type[T], run: Callable[[Tx, T, Progress], Struct]) -> None:
     """The worker: a task on stdin, lines of progress and one result on stdout."""
 
     def say(what: dict[str, object]) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
         sys.stdout.buffer.flush()
 
-    task = msgspec.json.decode(sys.stdin.buffer.readline(), type=VerificationTask)
+    task = msgspec.json.decode(sys.stdin.buffer.readline(), type=task_type)
+    if task.nice and sys.platform != "win32":
+        os.nice(task.nice)
     try:
         connection = connect(Path(task.database), busy_timeout_ms=task.busy_timeout_ms)
         connection.execute("BEGIN")
-        say({"result": verify(connection, task, lambda *at: say({"progress": at}))})
+        say({"result": run(connection, task, lambda *at: say({"progress": at}))})
     except (CortexError, apsw.Error, UnicodeError) as error:
         known = told(error, task.database)
         assert isinstance(known, CortexError)
@@ -213,4 +271,4 @@ def _work() -> None:
 
 
 if __name__ == "__main__":
-    _work()
+    work(VerificationTask, verify)

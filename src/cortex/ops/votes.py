@@ -13,7 +13,7 @@ from cortex.errors import CortexError, Invalid, KeyNotValid
 from cortex.memory import votable
 from cortex.memory.votable import Votable
 from cortex.ops import fields, signing
-from cortex.ops.balloting import DecidedVote, Deciding, NewVote, ballot_of, brought, numbered
+from cortex.ops.balloting import DecidedVote, Deciding, NewVote, ballot_of, brought, keep_reason, numbered
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, Tool, operation
@@ -168,10 +168,7 @@ def _answers(tx: Tx, log: Log, decided: list[DecidedVote], applied: list[Applied
         event = vote.signed.event
         assert isinstance(event, Ballot)
         if vote.reason is not None and vote.salt is not None and not done.repeated:
-            tx.execute(
-                "INSERT INTO vote_reason (event_id, fact, salt, reason) VALUES (?, ?, ?, ?)",
-                (event.id, event.fact, vote.salt, vote.reason),
-            )
+            keep_reason(tx, event.id, event.fact, vote.salt, vote.reason)
         answers.append(_answer(tx, log, vote, event, done))
     return answers
 

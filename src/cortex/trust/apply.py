@@ -60,8 +60,8 @@ def start(tx: Tx, signed: Signed, at: str, *, append: Append = logs.append) -> A
         raise Conflict("this file has a votes log already", "there is one votes log in a file")
     admin = bytes.fromhex(event.key)
     log = logs.begin(tx, event.log, event.vkey, admin, policy.encode(event.policy))
-    leaf = append(tx, log, signed, at, None)
     _introduce(tx, log, admin, None, None, None)
+    leaf = append(tx, log, signed, at, None)
     logs.store(tx, log)
     return _applied(leaf)
 

@@ -1,7 +1,7 @@
 """The integrity pass over the votes log: every leaf, link, node, batch root, checkpoint and state row, streamed.
 
-Bytes are encoded anew from the columns. A chunk of rows is compared as a whole; only where that fails is it gone through
-row by row, with links compared to stored hashes, so that one edited row is one finding.
+Bytes are encoded anew from the columns. A chunk of rows is compared as a whole; only where that fails is it gone
+through row by row, with links compared to stored hashes, so that one edited row is one finding.
 """
 
 import hashlib
@@ -180,7 +180,8 @@ def _hashed(rows: list[Row], origin: str) -> list[bytes] | None:
 
     This is where the time of the pass goes: the bytes are those of `logs.encode_row`, put together in one text.
     """
-    own, sha256, found = _text(origin), _sha256, []
+    own, sha256 = _text(origin), _sha256
+    found: list[bytes] = []
     add = found.append
     try:
         for row in rows:
@@ -220,7 +221,7 @@ def _plain(walk: _Walk, rows: list[Row], hashes: list[bytes]) -> bool:
 
 def _check_row(walk: _Walk, row: Row, findings: Findings) -> bytes:
     """Check one row by itself and against the one before. Returns the hash of its bytes."""
-    number, kind, weight, ts, version, prev, stored, mirror = row[0], row[1], row[5], row[13], *row[15:19]
+    number, ts, prev, stored = row[0], row[13], row[16], row[17]
     idx = number - 1
 
     def add(code: str, what: str) -> None:
@@ -228,23 +229,30 @@ def _check_row(walk: _Walk, row: Row, findings: Findings) -> bytes:
 
     if idx != walk.next:
         findings.add("GAP", f"entry {idx} stands where {walk.next} should", origin=walk.origin, entry=walk.next)
-    if version != events.VERSION or _TIMES.fullmatch(f"{ts}\n") is None:
-        add("LEAF_FORM", f"version {version} of {ts!r}")
+    hashed = bytes(merkle.HASH_BYTES)
     try:
         hashed = merkle.leaf_hash(logs.encode_row(row, walk.origin))
     except Corrupt as error:
         add("LEAF_FORM", error.message)
-        hashed = bytes(merkle.HASH_BYTES)
     if hashed != stored:
         add("LEAF_HASH", "its columns do not give its hash")
-    if kind == "vote" and (weight is None or mirror != weight / UNIT):
-        add("WEIGHT_MIRROR", f"vote_weight is {mirror}, weight_e6 {weight}")
+    for code, what in _misfits(row):
+        add(code, what)
     if prev != walk.head:
         add("CHAIN_LINK", "it does not follow the entry before")
     if ts < walk.ts:
         add("TIME_ORDER", f"{ts} comes after {walk.ts}")
     walk.head, walk.ts, walk.next = stored, ts, number
     return hashed
+
+
+def _misfits(row: Row) -> Iterator[tuple[str, str]]:
+    """What is wrong with a row that its hash may have been made of."""
+    kind, weight, ts, version, mirror = row[1], row[5], row[13], row[15], row[18]
+    if version != events.VERSION or _TIMES.fullmatch(f"{ts}\n") is None:
+        yield "LEAF_FORM", f"version {version} of {ts!r}"
+    if kind == "vote" and (weight is None or mirror != weight / UNIT):
+        yield "WEIGHT_MIRROR", f"vote_weight is {mirror}, weight_e6 {weight}"
 
 
 def _check_event(walk: _Walk, row: Row, findings: Findings) -> None:

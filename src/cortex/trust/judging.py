@@ -99,7 +99,7 @@ def lower(tx: Tx, rules: Policy, name: str, level: str, ts: str) -> None:
     """Let the votes of an agent count with what its new level begins with, where that is less."""
     revoked = level == "revoked"
     vouched = level in {"standard", "trusted"}
-    most = 0 if revoked else reputation.weight_e6(rules, level, 0, 0)
+    most = reputation.weight_e6(rules, level, 0, 0) if vouched else 0
     rows: list[Any] = tx.execute(
         "SELECT fact, digest, vote, weight_e6, vouched, counted FROM vote_current WHERE agent = ?"
         " ORDER BY fact, digest",

@@ -28,7 +28,9 @@ class Seals:
             "SELECT id, tree_size, created_at FROM vote_checkpoints WHERE tree_size <= ? ORDER BY id DESC LIMIT 1",
             (start,),
         ).fetchone()
-        self.seen, self._last_size, self._last_at = covered or (0, 0, None)
+        self.seen: int = covered[0] if covered else 0
+        self._last_size: int = covered[1] if covered else 0
+        self._last_at: str | None = covered[2] if covered else None
         self._rows: Any = tx.execute(
             "SELECT id, tree_size, tree_root, note, created_at FROM vote_checkpoints WHERE id > ? ORDER BY id",
             (self.seen if start else -(1 << 63),),
@@ -55,7 +57,7 @@ class Seals:
             said = self._verified(self._row)
             if said is not None and said != root:
                 self._rewritten(f"in checkpoint {number}", size)
-            if created_at != ts:
+            elif said is not None and created_at != ts:
                 self._add("CHECKPOINT_SEQ", f"checkpoint {number} is of {ts}, its row says {created_at}", size)
             self._row = self._following()
 

@@ -1,0 +1,151 @@
+"""Handing votes in again from the receipts of their agents, after a backup came back that lacks them."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cortex import limits
+from cortex.db.connect import Tx
+from cortex.errors import Corrupt, CortexError, Forgotten, Internal, Retracted, RevisionConflict, Unavailable
+from cortex.ops import fields, votes
+from cortex.ops.context import Context
+from cortex.ops.registry import Cli, Request, operation
+from cortex.ops.votes import CastVote, CountedVote
+from cortex.trust import log as logs
+from cortex.trust import outside, receipts
+from cortex.trust.outside import HeldReceipt
+from cortex.trust.receipts import AgentReceipt
+
+_GROUP = "Trust"
+
+
+class LeftBallot(Struct, frozen=True, kw_only=True):
+    """A ballot that was not counted again, and why."""
+
+    vote_id: str
+    agent: str
+    fact: str
+    kind: str
+    told: str
+
+
+class Resubmitted(Struct, frozen=True, kw_only=True):
+    """What became of the ballots in the receipts.
+
+    `present` were in the log, `taken` were not and are now, `outdated` are on texts that are no longer the newest or
+    not believed any more, `refused` may not be counted. Texts of reasons are in no receipt, and so are not kept again.
+    """
+
+    receipts: list[str]
+    present: int
+    taken: int
+    outdated: list[LeftBallot]
+    refused: list[LeftBallot]
+    more: Annotated[int, Meta(description="Ballots that were not counted, beyond those shown.")]
+
+    @property
+    def exit_code(self) -> int:
+        """1 where a ballot was refused."""
+        return 1 if self.refused else 0
+
+
+class ResubmitVotes(Request[Resubmitted], frozen=True, kw_only=True):
+    """Hand in votes again that the log lacks."""
+
+    receipts: Annotated[
+        list[fields.FilePath], Meta(description="Files of receipts; those kept here unless given.", max_length=100)
+    ] = []
+
+
+@operation(
+    "vote_ledger.resubmit",
+    effect="write",
+    order="consensus",
+    file="needed",
+    method="resubmit_votes",
+    cli=(Cli("vote-ledger resubmit", group=_GROUP),),
+)
+async def resubmit(ctx: Context, request: ResubmitVotes) -> Resubmitted:
+    """Hand in the votes again that agents have receipts of and the log lacks, as after an old backup was restored.
+
+    Each ballot goes in as its agent signed it then, in the old order.
+    """
+    origin = (await ctx.database.read(logs.needed)).origin
+    paths = [Path(name) for name in request.receipts] or await asyncio.to_thread(
+        outside.own_files, ctx.settings.home, origin
+    )
+    held = await asyncio.to_thread(_in_order, paths)
+    lacking = await ctx.database.read(lambda tx: _lacking(tx, origin, held))
+    tally = _Tally()
+    for done, each in enumerate(lacking, 1):
+        await _hand_in(ctx, each, tally)
+        ctx.progress(done, len(lacking), "ballots")
+    return Resubmitted(
+        receipts=[str(path) for path in paths],
+        present=len(held) - len(lacking) + tally.repeated,
+        taken=tally.taken,
+        outdated=tally.outdated,
+        refused=tally.refused,
+        more=tally.more,
+    )
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.taken = self.repeated = self.more = 0
+        self.outdated: list[LeftBallot] = []
+        self.refused: list[LeftBallot] = []
+
+    def leave(self, receipt: AgentReceipt, error: CortexError) -> None:
+        if len(self.outdated) + len(self.refused) >= limits.PAGE_MAX:
+            self.more += 1
+            return
+        told = {name: str(receipt.ballot.get(name))[: limits.NAME_CHARS_MAX] for name in ("agent", "fact")}
+        left = LeftBallot(vote_id=receipt.id, kind=error.kind, told=error.message, **told)
+        outdated = isinstance(error, RevisionConflict | Retracted | Forgotten)
+        (self.outdated if outdated else self.refused).append(left)
+
+
+def _in_order(paths: list[Path]) -> list[HeldReceipt]:
+    """Every ballot once, in the order in which they stood in the log."""
+    found = {each.receipt.id: each for each in outside.held_in(paths)}
+    return sorted(found.values(), key=lambda each: each.receipt.idx)
+
+
+def _lacking(tx: Tx, origin: str, held: list[HeldReceipt]) -> list[HeldReceipt]:
+    """Those whose entry does not stand where the receipt says.
+
+    Some may stand elsewhere: a run before handed them in, and ended before it could keep the new receipt.
+    """
+    size = logs.needed(tx).size
+
+    def there(receipt: AgentReceipt) -> bool:
+        return receipt.idx < size and logs.leaf_at(tx, origin, receipt.idx) == receipt.leaf.encode()
+
+    return [each for each in held if not there(each.receipt)]
+
+
+async def _hand_in(ctx: Context, held: HeldReceipt, tally: _Tally) -> None:
+    given: Any = held.receipt.ballot
+    fact, vote = str(given.get("fact")), given.get("vote")
+    try:
+        request = CastVote(id=fact, vote=vote, ballot=given, sig=held.receipt.sig)
+        counted = await votes.cast.run(ctx, request)
+    except (Unavailable, Corrupt, Internal):
+        raise  # none of the ballots could be handed in now
+    except CortexError as error:
+        tally.leave(held.receipt, error)
+        return
+    assert isinstance(counted, CountedVote), "a vote is answered by where it stands"
+    if counted.repeated:
+        tally.repeated += 1
+    else:
+        tally.taken += 1
+    leaf = await ctx.database.read(lambda tx: logs.leaf_at(tx, counted.origin, counted.entry))
+    again = msgspec.structs.replace(
+        held.receipt, idx=counted.entry, leaf=leaf.decode(), promise=counted.promise, proof=None
+    )
+    await asyncio.to_thread(receipts.append, held.path, again)

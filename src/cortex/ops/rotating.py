@@ -1,0 +1,107 @@
+"""Replacing keys: first in the log, then in the file. What a crash left between the two is finished here.
+
+The key that is to come waits beside the one in force. Once the log has its event, it takes the place; until then it is
+used again by the next attempt. Neither is ever lost.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+from cortex import files
+from cortex.db.connect import Tx
+from cortex.errors import Forbidden, KeyNotValid
+from cortex.ops import signing
+from cortex.ops.context import Context
+from cortex.trust import keyfiles, private
+from cortex.trust import log as logs
+from cortex.trust.adminkey import AdminKeyFile
+from cortex.trust.keyfiles import AgentKey
+from cortex.trust.keyring import EventSigner
+from cortex.trust.log import Log
+
+
+@asynccontextmanager
+async def alone(path: Path) -> AsyncIterator[None]:
+    """Nobody else rotates the key in `path`, from the event to the file."""
+    with ExitStack() as stack:
+        # The lock of the file itself is taken for each change of it, so this is another one.
+        lock = private.alone(path.with_name(f"{path.name}.rotation"))
+        await asyncio.to_thread(stack.enter_context, lock)
+        yield
+
+
+def waits(path: Path) -> bool:
+    """Whether a key waits to take the place of the one in `path`."""
+    return files.found(private.next_of(path)) is not None
+
+
+async def finish(ctx: Context, log: Log, path: Path, name: str) -> AgentKey | None:
+    """Let the waiting key of an agent take the place if the log has it. None where there is nothing to finish.
+
+    To be called within `alone`.
+    """
+    if not waits(path):
+        return None
+    waiting = await asyncio.to_thread(keyfiles.load, private.next_of(path), name, log.origin)
+
+    def known(tx: Tx) -> bool:
+        return tx.execute("SELECT 1 FROM vote_key WHERE public = ?", (waiting.public,)).fetchone() is not None
+
+    if not await ctx.database.read(known):
+        return None
+    await asyncio.to_thread(keyfiles.take_next, path)
+    ctx.keyring.forget()
+    return waiting
+
+
+async def finish_admin(ctx: Context, file: AdminKeyFile) -> bool:
+    """As `finish`, for the admin key: whether there was a rotation to finish."""
+    if not waits(file.path):
+        return False
+    secret = passphrase(ctx, file)
+    waiting = await asyncio.to_thread(file.prepare_next, secret)
+    log = await ctx.database.read(logs.needed)
+    if waiting.public != log.admin:
+        return False
+    await asyncio.to_thread(take_admin, file)
+    return True
+
+
+def take_admin(file: AdminKeyFile) -> None:
+    """The prepared admin key takes the place. The old one is kept: a backup of before knows that one alone."""
+    file.take_next(keep_old=True)
+
+
+async def admin(ctx: Context) -> tuple[Log, EventSigner]:
+    """The log and its admin key. Raises Forbidden where that is not here, or locked and no passphrase was given."""
+    log = await ctx.database.read(logs.needed)
+    file = signing.admin_file(ctx.settings, log.origin)
+    if waits(file.path) and file.state != "absent":
+        async with alone(file.path):
+            await finish_admin(ctx, file)
+        log = await ctx.database.read(logs.needed)
+    passphrase(ctx, file)
+    return log, await asyncio.to_thread(signing.admin, ctx, log)
+
+
+async def admin_at_hand(ctx: Context) -> EventSigner | None:
+    """The admin key where it is on this machine and can be used without asking; None where not."""
+    log = await ctx.database.read(logs.needed)
+    file = signing.admin_file(ctx.settings, log.origin)
+    state = file.state
+    if state == "absent" or (state == "locked" and ctx.settings.admin_passphrase is None):
+        return None
+    try:
+        return (await admin(ctx))[1]
+    except KeyNotValid:
+        return None  # it was rotated elsewhere: that of today is not here
+
+
+def passphrase(ctx: Context, file: AdminKeyFile) -> str | None:
+    """The passphrase as it was given. Raises Forbidden where there is none and the key is locked."""
+    given = ctx.settings.admin_passphrase
+    if given is None and file.state == "locked":
+        raise Forbidden(f"the admin key {file.path} is locked", "set CORTEX_ADMIN_PASSPHRASE to its passphrase")
+    return None if given is None else str(given)

@@ -1,0 +1,349 @@
+"""Operations that show the votes log to others: export, what was exported, the history of a fact, proofs."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cortex import files, limits
+from cortex import verify as offline
+from cortex.db.connect import Tx, integer
+from cortex.errors import CortexError, Invalid, NotFound
+from cortex.ledger import checkpoint, merkle, proof
+from cortex.ledger import export as bundles
+from cortex.memory import lookup
+from cortex.ops import fields
+from cortex.ops.context import Context
+from cortex.ops.registry import Cli, Request, Tool, operation
+from cortex.trust import export, keyfiles, receipts, sealing
+from cortex.trust import log as logs
+from cortex.trust.receipts import AgentReceipt
+from cortex.trust.reputation import UNIT
+
+_GROUP = "Trust"
+
+
+class ExportedVotes(Struct, frozen=True, kw_only=True):
+    """What was exported. `digest` is SHA-256 of the file (of a folder: leaves.jsonl with checkpoints.jsonl behind it).
+
+    `trust` are the lines that a verifier's trust file needs; hand them over another way.
+    """
+
+    path: str
+    format: str
+    entries: int
+    unsigned: Annotated[int, Meta(description="Entries after the last checkpoint, which were left out.")]
+    checkpoints: int
+    origin: str
+    root: str
+    digest: str
+    trust: list[str]
+    verifier: str
+
+
+class ExportVotes(Request[ExportedVotes], frozen=True, kw_only=True):
+    """Export the votes log for an outsider."""
+
+    path: Annotated[fields.FilePath, Meta(description="Folder, .zip, .json or .csv to make; must not exist yet.")]
+    format: Annotated[bundles.Format, Meta(description="By the path's ending unless given.")] | None = None
+
+
+@operation(
+    "vote_ledger.export",
+    effect="write",
+    order="local",
+    file="needed",
+    method="export_votes",
+    cli=(Cli("vote-ledger export PATH", group=_GROUP),),
+)
+async def export_votes(ctx: Context, request: ExportVotes) -> ExportedVotes:
+    """Write the votes log's entries and checkpoints for an outsider, and note that in the file. No reason is in it.
+
+    `verifier` is the one file of plain Python that checks it anywhere, without Cortex.
+    """
+    target, at = Path(request.path), ctx.now()
+    form = request.format or bundles.format_of(target)
+    files.refuse_existing(target)
+    await ctx.database.write(lambda tx: sealing.seal(tx, logs.needed(tx), ctx.node_key))
+
+    def write(tx: Tx) -> ExportedVotes:
+        log = logs.needed(tx)
+        found = export.bundle(tx, log, ctx.progress)
+        bundles.write(found, target, form)
+        head, _ = checkpoint.parse(found.notes[-1])
+        genesis = merkle.leaf_hash(logs.leaf_at(tx, log.origin, 0))
+        return ExportedVotes(
+            path=str(target.absolute()),
+            format=form,
+            entries=head.size,
+            unsigned=log.size - head.size,
+            checkpoints=len(found.notes),
+            origin=log.origin,
+            root=head.root.hex(),
+            digest=bundles.digest(target, form).hex(),
+            trust=[f"log {log.vkey}", f"genesis {genesis.hex()}"],
+            verifier=str(offline.__file__),
+        )
+
+    exported = await ctx.database.read(write)
+    await ctx.database.write(lambda tx: _note_export(tx, exported, at, ctx.caller.actor))
+    return exported
+
+
+def _note_export(tx: Tx, made: ExportedVotes, at: str, actor: str) -> None:
+    tx.execute(
+        "INSERT INTO vote_audit_exports (created_at, actor, path, format, size, root_hash, digest)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (at, actor, made.path, made.format, made.entries, bytes.fromhex(made.root), bytes.fromhex(made.digest)),
+    )
+
+
+class AuditExport(Struct, frozen=True, kw_only=True):
+    """An export that was made: who made it, where to, of which state, and SHA-256 of what was written."""
+
+    id: int
+    at: str
+    actor: str
+    path: str
+    format: str
+    entries: int
+    root: str
+    digest: str
+
+
+class VoteExports(Struct, frozen=True, kw_only=True):
+    """Exports of the votes log that were made from this file, the newest first."""
+
+    exports: list[AuditExport]
+    more: int
+
+
+class ListVoteExports(Request[VoteExports], frozen=True, kw_only=True):
+    """List the exports of the votes log."""
+
+    limit: fields.Limit = limits.PAGE_DEFAULT
+
+
+@operation(
+    "vote_ledger.exports",
+    effect="read",
+    order="local",
+    method="vote_exports",
+    cli=(Cli("vote-ledger exports", group=_GROUP),),
+)
+async def list_exports(ctx: Context, request: ListVoteExports) -> VoteExports:
+    """Which exports of the votes log were made from this file, with the hash that each had."""
+
+    def run(tx: Tx) -> VoteExports:
+        rows = tx.execute(
+            "SELECT id, created_at, actor, path, format, size, lower(hex(root_hash)), lower(hex(digest))"
+            " FROM vote_audit_exports ORDER BY id DESC LIMIT ?",
+            (request.limit,),
+        )
+        names = ("id", "at", "actor", "path", "format", "entries", "root", "digest")
+        found: list[Any] = [dict(zip(names, row, strict=True)) for row in rows]
+        count = integer(tx, "SELECT count(*) FROM vote_audit_exports")
+        return VoteExports(exports=[AuditExport(**row) for row in found], more=count - len(found))
+
+    return await ctx.database.read(run)
+
+
+class VoteLogEntry(Struct, frozen=True, kw_only=True):
+    """A vote on a fact, or (`truth`) a person's word about it: 1 true, -1 false, 0 open again."""
+
+    entry: int
+    kind: str
+    agent: str | None
+    vote: int | None
+    weight: float | None
+    custody: str | None
+    truth: int | None
+    reason: str | None
+    at: str
+    vote_id: str
+    digest: str
+    hash: str
+
+
+class VoteHistory(Struct, frozen=True, kw_only=True):
+    """What the votes log says of a fact, oldest first; `next` leads to more."""
+
+    fact: str
+    entries: list[VoteLogEntry]
+    next: str | None
+
+
+class ReadVoteHistory(Request[VoteHistory], frozen=True, kw_only=True):
+    """Read what the votes log says of a fact."""
+
+    fact: fields.FactId
+    limit: fields.Limit = limits.PAGE_DEFAULT
+    cursor: fields.Cursor | None = None
+
+    def check(self) -> None:
+        """Raise Invalid for a cursor that is none."""
+        _after(self.cursor)
+
+
+def _after(cursor: str | None) -> int:
+    """The row after which a page begins."""
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= limits.ENTRY_DIGITS_MAX):
+        raise Invalid(f"{cursor[:40]!r} is no cursor", "give `next` of the page before")
+    return int(cursor)
+
+
+@operation(
+    "vote_ledger.history",
+    effect="read",
+    order="local",
+    method="vote_history",
+    cli=(Cli("vote-ledger history FACT", group=_GROUP),),
+    mcp=Tool("trust", title="Read what the votes log says of a fact"),
+)
+async def history(ctx: Context, request: ReadVoteHistory) -> VoteHistory:
+    """Every vote on a fact and every person's word about it, oldest first, also of earlier texts of it."""
+
+    def run(tx: Tx) -> VoteHistory:
+        fact = lookup.resolve(tx, request.fact, forgotten=True)
+        rows = tx.execute(_HISTORY, (fact, _after(request.cursor), request.limit + 1)).fetchall()
+        shown = rows[: request.limit]
+        entries = [_entry(row) for row in shown]
+        return VoteHistory(fact=fact, entries=entries, next=str(shown[-1][0]) if len(rows) > len(shown) else None)
+
+    return await ctx.database.read(run)
+
+
+def _entry(row: tuple[Any, ...]) -> VoteLogEntry:
+    number, kind, agent, vote, weight, digest, event, at, event_id, hashed, reason, custody = row
+    told = {} if event is None else json.loads(event)
+    return VoteLogEntry(
+        entry=number - 1,
+        kind=kind,
+        agent=agent,
+        vote=vote,
+        weight=None if weight is None else weight / UNIT,
+        custody=custody,
+        truth=told.get("truth"),
+        reason=reason,
+        at=at,
+        vote_id=event_id,
+        digest=told["fact_digest"] if digest is None else digest.hex(),
+        hash=hashed.hex(),
+    )
+
+
+_HISTORY = """
+SELECT l.id, l.kind, l.agent_id, l.vote, l.weight_e6, l.fact_digest, l.event, l.timestamp, l.event_id, l.hash,
+  r.reason, k.custody FROM (
+    SELECT id FROM vote_ledger WHERE fact_id = ?1 AND id > ?2
+    UNION ALL SELECT id FROM vote_ledger
+      WHERE kind = 'resolve' AND fact_id IS NULL AND json_extract(event, '$.fact') = ?1 AND id > ?2
+    ORDER BY id LIMIT ?3) AS found
+JOIN vote_ledger AS l ON l.id = found.id
+LEFT JOIN vote_reason AS r ON r.event_id = l.event_id
+LEFT JOIN vote_key AS k ON k.public = l.key
+ORDER BY l.id
+"""
+
+
+class ProofOfVote(Struct, frozen=True, kw_only=True):
+    """A proof that a vote is in the log, for someone who has only this and the log's key.
+
+    `leaf` is the entry's bytes, `proof` a C2SP tlog-proof, `disclosure` the reason and its salt. Saved as JSON it is
+    what `verify-external` and `verify.py` read.
+    """
+
+    format: str
+    leaf: str
+    proof: str
+    disclosure: dict[str, Any] | None
+
+
+class ProveVote(Request[ProofOfVote], frozen=True, kw_only=True):
+    """Prove that a vote is in the log."""
+
+    vote: Annotated[str, Meta(description="Id of the vote, or the number of its entry.", min_length=1, max_length=64)]
+    output: Annotated[fields.FilePath, Meta(description="File to write the proof to.")] | None = None
+    text: Annotated[bool, Meta(description="With the reason and its salt.")] = True
+
+
+@operation(
+    "vote_ledger.prove",
+    effect="write",
+    order="local",
+    file="needed",
+    method="prove_vote",
+    cli=(Cli("vote-ledger prove VOTE", group=_GROUP),),
+)
+async def prove(ctx: Context, request: ProveVote) -> ProofOfVote:
+    """Prove to an outsider that a vote was counted: its entry, the way to a signed checkpoint, and its reason.
+
+    Where the agent's own receipts are on this machine, the proof is added to them.
+    """
+
+    def build(tx: Tx) -> tuple[ProofOfVote, str, int]:
+        log = logs.needed(tx)
+        idx, event_id, agent = _vote(tx, request.vote)
+        note = _note_above(tx, idx) or sealing.seal(tx, log, ctx.node_key)
+        hashes = merkle.inclusion_proof(idx, checkpoint.parse(note)[0].size, logs.nodes(tx))
+        made = ProofOfVote(
+            format="cortex-proof/v1",
+            leaf=logs.leaf_at(tx, log.origin, idx).decode(),
+            proof=proof.encode(proof.Proof(idx, tuple(hashes), note)),
+            disclosure=_disclosure(tx, event_id) if request.text else None,
+        )
+        return made, agent, idx
+
+    made, agent, idx = await ctx.database.write(build)
+    if request.output is not None:
+        await asyncio.to_thread(files.write_whole, Path(request.output), msgspec.json.format(msgspec.json.encode(made)))
+    await asyncio.to_thread(_complete, ctx, made, agent, idx)
+    return made
+
+
+_VOTE = "SELECT id, event_id, agent_id, kind FROM vote_ledger"
+
+
+def _vote(tx: Tx, name: str) -> tuple[int, str, str]:
+    """The entry, id and agent of a vote."""
+    if name.isascii() and name.isdigit() and len(name) <= limits.ENTRY_DIGITS_MAX:
+        row: Any = tx.execute(f"{_VOTE} WHERE id = ?", (int(name) + 1,)).fetchone()
+    else:
+        row = tx.execute(f"{_VOTE} WHERE event_id = ?", (name.lower(),)).fetchone()
+    if row is None or row[3] != "vote":
+        what = "is no vote" if row is not None else "is not in the votes log"
+        raise NotFound(f"{name!r} {what}", "`cortex vote-ledger history FACT` lists the votes on a fact")
+    return row[0] - 1, row[1], row[2]
+
+
+def _note_above(tx: Tx, idx: int) -> str | None:
+    """The newest checkpoint, if it covers an entry: witnesses may have cosigned it."""
+    row: Any = tx.execute("SELECT note, tree_size FROM vote_checkpoints ORDER BY id DESC LIMIT 1").fetchone()
+    return None if row is None or row[1] <= idx else str(row[0])
+
+
+def _disclosure(tx: Tx, event_id: str) -> dict[str, Any] | None:
+    row: Any = tx.execute("SELECT salt, reason FROM vote_reason WHERE event_id = ?", (event_id,)).fetchone()
+    return None if row is None else {"salt": row[0].hex(), "fields": {"reason": row[1]}}
+
+
+def _complete(ctx: Context, made: ProofOfVote, agent: str, idx: int) -> None:
+    """Add the proof to the agent's own receipts, where they are here and lack it."""
+    leaf = json.loads(made.leaf)
+    event = leaf["event"]
+    place = keyfiles.receipts_path(ctx.settings.home, event["log"], agent)
+    if files.found(place) is None:
+        return
+    try:
+        held = receipts.latest(place).get(event["id"])
+        if held is None or held.leaf != made.leaf or held.proof is None:
+            receipts.append(
+                place, AgentReceipt(ballot=event, sig=leaf["sigs"][0], idx=idx, leaf=made.leaf, proof=made.proof)
+            )
+    except CortexError:
+        pass  # the proof is made all the same; what is wrong with the file, `vote-ledger verify` says

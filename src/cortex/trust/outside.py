@@ -1,0 +1,189 @@
+"""Holding a log against what others keep of it: the receipts of agents, and the last checkpoints of witnesses.
+
+Whoever calls this reads what is held outside first, and the log on a later snapshot: a log only grows, so that what is
+missing then was there.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cortex import files
+from cortex.db.connect import Tx
+from cortex.errors import Corrupt, CortexError
+from cortex.ledger import checkpoint, merkle, proof
+from cortex.ledger.findings import Findings
+from cortex.trust import events, keyfiles, promise, receipts
+from cortex.trust import log as logs
+from cortex.trust.events import Genesis, LogRestored
+from cortex.trust.log import Log
+from cortex.trust.receipts import AgentReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class HeldReceipt:
+    """A receipt and the file that it is in."""
+
+    path: Path
+    receipt: AgentReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class HeldNote:
+    """The last checkpoint that a witness holds of a log."""
+
+    witness: str
+    note: str
+
+
+@dataclass(slots=True)
+class ReceiptsChecked:
+    """How many receipts were compared; those of other logs; those of entries that are not there yet.
+
+    `unfit` are the files with a receipt that the log does not bear out.
+    """
+
+    compared: int = 0
+    others: int = 0
+    ahead: int = 0
+    unfit: set[Path] = field(default_factory=set)
+
+
+def own_files(home: Path, origin: str) -> list[Path]:
+    """The files of receipts of the agents whose keys are kept here, for this log."""
+    folder = home / "agents" / keyfiles.log_folder(origin)
+    return sorted(folder.glob("*.receipts")) if files.found(folder) is not None else []
+
+
+def held_in(paths: Iterable[Path]) -> list[HeldReceipt]:
+    """What the files say of each ballot last. Raises NotFound, Corrupt and Unavailable as `receipts` does."""
+    return [HeldReceipt(path, receipt) for path in paths for receipt in receipts.latest(path).values()]
+
+
+class Outside:
+    """Holds a log against what is outside, and says where it does not fit.
+
+    `own` are files of receipts for which what is promised beyond the end counts as lost: the whole log is here, and a
+    promise is made once the entry is.
+    """
+
+    def __init__(self, findings: Findings, own: set[Path], checked: ReceiptsChecked) -> None:
+        self._findings, self._own, self._checked = findings, own, checked
+
+    def compare(self, tx: Tx, log: Log, notes: Iterable[HeldNote], held: Iterable[HeldReceipt]) -> None:
+        """Compare with the log on a snapshot that is later than what is outside."""
+        at = _Comparing(tx, log, self._findings, self._own, self._checked)
+        for note in notes:
+            at.note(note)
+        for receipt in held:
+            at.receipt(receipt)
+
+
+class _Comparing:
+    def __init__(self, tx: Tx, log: Log, findings: Findings, own: set[Path], checked: ReceiptsChecked) -> None:
+        self._tx, self._log, self._findings, self._own, self.checked = tx, log, findings, own, checked
+        self._vkeys: list[str] | None = None
+
+    def receipt(self, held: HeldReceipt) -> None:
+        """Compare a receipt with the log."""
+        receipt = held.receipt
+        if receipt.ballot.get("log") != self._log.origin:
+            self.checked.others += 1
+            return
+        self.checked.compared += 1
+        hashed = merkle.leaf_hash(receipt.leaf.encode())
+        if receipt.idx < self._log.size:
+            if self._leaf_hash(receipt.idx) != hashed:
+                broken = receipt.proof is None and self._promised(receipt, hashed)
+                self._add("PROMISE_BROKEN" if broken else "RECEIPT_MISSING", held, "another entry stands in its place")
+        elif self._proved(receipt, hashed):
+            self._add("RECEIPT_MISSING", held, f"the log has {self._log.size} entries")
+        elif held.path in self._own and self._promised(receipt, hashed):
+            self._add("PROMISE_BROKEN", held, f"the log has {self._log.size} entries")
+        else:
+            self.checked.ahead += 1
+
+    def note(self, held: HeldNote) -> None:
+        """Compare the last checkpoint that a witness holds with the log."""
+        try:
+            head, _ = checkpoint.parse(held.note)
+        except Corrupt as error:
+            self._fail("HISTORY_REWRITTEN", f"what the witness {held.witness} holds is no checkpoint: {error.message}")
+            return
+        size, log = head.size, self._log
+        if head.origin != log.origin:
+            self._fail("SPLIT_VIEW", f"the witness {held.witness} holds a checkpoint of {head.origin[:200]}")
+        elif size > log.size:
+            self._fail("ROLLBACK", f"the witness {held.witness} has seen {size} entries, there are {log.size}")
+        elif self._root_at(size) != head.root:
+            row: Any = self._tx.execute(
+                "SELECT 1 FROM vote_checkpoints WHERE tree_size = ? AND tree_root <> ?", (size, head.root)
+            ).fetchone()
+            code = "HISTORY_REWRITTEN" if row is None else "SPLIT_VIEW"
+            self._fail(code, f"the witness {held.witness} has seen another root over {size} entries", size)
+
+    def _leaf_hash(self, idx: int) -> bytes | None:
+        try:
+            return merkle.leaf_hash(logs.leaf_at(self._tx, self._log.origin, idx))
+        except CortexError:
+            return None  # the integrity pass says what is wrong with it
+
+    def _root_at(self, size: int) -> bytes | None:
+        get, range_, start = logs.nodes(self._tx), [], 0
+        try:
+            for level in reversed(range(size.bit_length())):
+                if size >> level & 1:
+                    range_.append(get(level, start >> level))
+                    start += 1 << level
+        except CortexError:
+            return None
+        return merkle.range_root(range_, size)
+
+    def _promised(self, receipt: AgentReceipt, hashed: bytes) -> bool:
+        """Whether a key of the log promised the place of the entry."""
+        if receipt.promise is None:
+            return False
+        try:
+            given = promise.verify(receipt.promise, self._keys(), self._log.origin)
+        except CortexError:
+            return False
+        return (given.idx, given.leaf_hash) == (receipt.idx, hashed)
+
+    def _proved(self, receipt: AgentReceipt, hashed: bytes) -> bool:
+        """Whether a key of the log signed for the entry."""
+        if receipt.proof is None:
+            return False
+        try:
+            idx, _ = proof.verify(receipt.proof, hashed, self._keys(), origin=self._log.origin)
+        except CortexError:
+            return False
+        return idx == receipt.idx
+
+    def _keys(self) -> list[str]:
+        """Every key that ever signed for the log."""
+        if self._vkeys is None:
+            self._vkeys = vkeys(self._tx, self._log)
+        return self._vkeys
+
+    def _add(self, code: str, held: HeldReceipt, told: str) -> None:
+        receipt = held.receipt
+        self.checked.unfit.add(held.path)
+        self._fail(code, f"the vote {receipt.id[:64]} of which {held.path.name} has a receipt: {told}", receipt.idx)
+
+    def _fail(self, code: str, told: str, entry: int | None = None) -> None:
+        self._findings.add(code, told, origin=self._log.origin, entry=entry)
+
+
+def vkeys(tx: Tx, log: Log) -> list[str]:
+    """The keys that sign for the log, and those that did before it was restored."""
+    found = [log.vkey]
+    rows: Any = tx.execute("SELECT kind, event FROM vote_ledger WHERE kind IN ('genesis', 'restored') ORDER BY id")
+    for kind, event in rows:
+        try:
+            decoded = events.decode(kind, (event or "").encode())
+        except CortexError:
+            continue  # the integrity pass says what is wrong with it
+        assert isinstance(decoded, Genesis | LogRestored), "these kinds are these events"
+        found.append(decoded.vkey)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,404 @@
+"""The admin key and the rules through operations: locked, rotated, lost; and a clock that jumped."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex import limits, times
+from cortex.errors import ClockAhead, Conflict, CortexError, Forbidden, Invalid, KeyNotValid, NotFound
+from cortex.ops.admin import LockAdmin, RotateAdmin, ShowAdmin, UnlockAdmin
+from cortex.ops.agent_changes import TrustAgent
+from cortex.ops.agents import AddAgent, ShowAgent
+from cortex.ops.policies import ConfirmClock, SetPolicy
+from cortex.ops.registry import Request
+from cortex.ops.resolving import ResolveFact
+from cortex.ops.votes import CastVote, ReadVotes
+from cortex.trust import private
+from cortex.trust.adminkey import AdminKeyFile, Hardness
+from cortex.trust.policy import WEIGHTED
+from opened import Memory
+
+Opening = Callable[..., Memory]
+
+EASY = Hardness(ops=1, memory_bytes=8192)
+SECRET = "open sesame"
+
+KILLED = """
+import os, signal, sys
+left = int(sys.argv[1])
+def watch(event, told):
+    global left
+    if event in ("open", "os.rename", "os.link", "os.remove") and "/admin/" in str(told):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+from cortex.cli.main import main
+sys.addaudithook(watch)
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def size(memory: Memory) -> int:
+    return int(memory.sql().execute("SELECT count(*) FROM vote_ledger").fetchone()[0])
+
+
+def file_of(memory: Memory) -> AdminKeyFile:
+    found = memory.call(ShowAdmin())
+    return AdminKeyFile(Path(found.path), found.origin, EASY)
+
+
+def refused(memory: Memory, request: Request[Any], kind: type[CortexError], match: str) -> None:
+    """That a request is refused so, and that the log is as long as before."""
+    before = size(memory)
+    with pytest.raises(kind, match=match) as caught:
+        memory.call(request)
+    assert kind is type(caught.value)
+    assert before == size(memory)
+
+
+@pytest.fixture
+def begun(memory: Memory) -> Memory:
+    """A memory whose votes log has an agent, bob."""
+    memory.call(AddAgent(name="bob"))
+    return memory
+
+
+# Looking.
+
+
+def test_the_admin_key_is_shown_with_its_file_and_its_state(begun: Memory) -> None:
+    found = begun.call(ShowAdmin())
+
+    assert ("plain", True, False, found.admin) == (found.state, found.in_force, found.rotating, found.public)
+    assert begun.home in Path(found.path).parents
+    assert os.name == "nt" or 0o600 == stat.S_IMODE(Path(found.path).stat().st_mode)
+
+
+def test_where_there_is_no_log_there_is_no_admin_key(memory: Memory) -> None:
+    for request in (ShowAdmin(), LockAdmin(), UnlockAdmin(), RotateAdmin(), ConfirmClock()):
+        with pytest.raises(NotFound, match="no votes log yet"):
+            memory.call(request)
+
+
+def test_an_admin_key_that_is_elsewhere_is_told(begun: Memory, opening: Opening, tmp_path: Path) -> None:
+    away = file_of(begun).path.rename(tmp_path / "away.key")
+
+    found = begun.call(ShowAdmin())
+    there = opening(admin_key=away).call(ShowAdmin())
+
+    assert ("absent", None, None) == (found.state, found.public, found.in_force)
+    assert ("plain", True, str(away)) == (there.state, there.in_force, there.path)
+    for request in (LockAdmin(), UnlockAdmin(), RotateAdmin()):
+        refused(begun, request, NotFound, "is not on this machine")
+    refused(begun, SetPolicy(rule="linear"), Forbidden, "is not on this machine")
+    assert [] == list(file_of(begun).path.parent.iterdir())
+
+
+def test_another_key_in_the_place_is_told_and_signs_nothing(begun: Memory) -> None:
+    file = file_of(begun)
+    file.path.unlink()
+    file.make()
+
+    found = begun.call(ShowAdmin())
+
+    assert (False, True) == (found.in_force, found.public != found.admin)
+    refused(begun, RotateAdmin(), KeyNotValid, "not the admin key of this log any more")
+    refused(begun, SetPolicy(rule="linear"), KeyNotValid, "not the admin key of this log any more")
+    assert not private.next_of(file.path).exists()
+
+
+# Locking.
+
+
+def test_a_key_is_locked_and_unlocked_by_the_passphrase_of_the_settings(begun: Memory, opening: Opening) -> None:
+    with_secret = opening(admin_passphrase=SECRET)
+
+    locked = with_secret.call(LockAdmin())
+    blind = begun.call(ShowAdmin())
+    refused(begun, TrustAgent(name="bob", level="trusted"), Forbidden, "is locked")
+    trusted = with_secret.call(TrustAgent(name="bob", level="trusted"))
+    unlocked = with_secret.call(UnlockAdmin())
+
+    assert ("locked", True) == (locked.state, locked.in_force)
+    assert ("locked", None, None) == (blind.state, blind.public, blind.in_force)
+    assert ("trusted", "plain") == (trusted.level, unlocked.state)
+    assert "untrusted" == begun.call(TrustAgent(name="bob", level="untrusted")).level
+
+
+def test_without_a_passphrase_nothing_is_locked_or_unlocked(begun: Memory) -> None:
+    before = file_of(begun).path.read_bytes()
+
+    for request in (LockAdmin(), UnlockAdmin()):
+        with pytest.raises(Forbidden) as caught:
+            begun.call(request)
+        assert "CORTEX_ADMIN_PASSPHRASE" in caught.value.hint
+
+    assert before == file_of(begun).path.read_bytes()
+
+
+def test_a_wrong_passphrase_opens_nothing(begun: Memory, opening: Opening) -> None:
+    file_of(begun).lock(SECRET)
+    wrong = opening(admin_passphrase="open barley")
+
+    for request in (ShowAdmin(), UnlockAdmin(), RotateAdmin(), TrustAgent(name="bob", level="trusted")):
+        refused(wrong, request, Forbidden, "does not open")
+    with pytest.raises(Conflict, match="locked already"):
+        wrong.call(LockAdmin())
+
+
+def test_a_passphrase_is_in_no_answer_and_no_error(begun: Memory, opening: Opening) -> None:
+    file_of(begun).lock(SECRET)
+
+    told = [str(opening(admin_passphrase=SECRET).call(ShowAdmin()))]
+    with pytest.raises(Forbidden) as caught:
+        opening(admin_passphrase="open barley").call(ShowAdmin())
+
+    assert not any("open" in text.replace("does not open", "") for text in (*told, str(caught.value)))
+
+
+# Rotating.
+
+
+@pytest.mark.parametrize("secret", [None, SECRET])
+def test_a_rotated_admin_key_signs_no_more_and_the_new_one_does(
+    begun: Memory, opening: Opening, secret: str | None
+) -> None:
+    file = file_of(begun)
+    before = begun.call(ShowAdmin()).admin
+    if secret:
+        file.lock(secret)
+    memory = opening(**({"admin_passphrase": secret} if secret else {}))
+
+    done = memory.call(RotateAdmin())
+
+    assert before != done.admin == memory.call(ShowAgent(name="bob")).admin
+    assert "trusted" == memory.call(TrustAgent(name="bob", level="trusted")).level
+    assert ("locked" if secret else "plain") == file.state
+    old = AdminKeyFile(file.path.with_name(f"{file.path.name}.1"), file.origin).open(secret)
+    assert before == old.public.hex()
+
+
+def test_an_old_admin_key_is_refused(begun: Memory, opening: Opening, tmp_path: Path) -> None:
+    old = tmp_path / "old.key"
+    old.write_bytes(file_of(begun).path.read_bytes())
+    old.chmod(0o600)
+    begun.call(RotateAdmin())
+
+    refused(opening(admin_key=old), TrustAgent(name="bob", level="trusted"), KeyNotValid, "not the admin key")
+
+
+def test_a_rotation_that_the_log_has_and_the_file_not_is_finished_by_whatever_signs_next(begun: Memory) -> None:
+    path = file_of(begun).path
+    for request in (RotateAdmin(), TrustAgent(name="bob", level="trusted"), SetPolicy(rule="linear")):
+        old = path.read_bytes()
+        done = begun.call(RotateAdmin())
+        # As a crash between the log and the file leaves it.
+        private.next_of(path).write_bytes(path.read_bytes())
+        private.next_of(path).chmod(0o600)
+        path.write_bytes(old)
+        before, shown = size(begun), begun.call(ShowAdmin())
+
+        begun.call(request)
+
+        after = begun.call(ShowAdmin())
+        assert (False, True) == (shown.in_force, shown.rotating)
+        assert (True, False, done.admin) == (after.in_force, after.rotating, after.admin)
+        assert before + (not isinstance(request, RotateAdmin)) == size(begun)
+
+
+def test_a_key_that_was_prepared_and_not_told_is_used(begun: Memory) -> None:
+    prepared = file_of(begun).prepare_next()
+
+    before = begun.call(TrustAgent(name="bob", level="trusted"))
+    done = begun.call(RotateAdmin())
+
+    assert ("trusted", prepared.public.hex()) == (before.level, done.admin)
+
+
+def test_the_form_of_the_key_stays_while_a_rotation_is_under_way(begun: Memory, opening: Opening) -> None:
+    file_of(begun).prepare_next()
+
+    refused(opening(admin_passphrase=SECRET), LockAdmin(), Conflict, "a rotation is under way")
+
+
+def test_an_interrupted_rotation_of_a_locked_key_takes_its_passphrase(begun: Memory, opening: Opening) -> None:
+    file_of(begun).lock(SECRET)
+    file_of(begun).prepare_next(SECRET)
+
+    refused(begun, RotateAdmin(), Forbidden, "is locked")
+    refused(begun, TrustAgent(name="bob", level="trusted"), Forbidden, "is locked")
+
+
+def process(memory: Memory, *line: str) -> "subprocess.Popen[bytes]":
+    environ = {**os.environ, "HOME": str(memory.home), "CORTEX_HOME": str(memory.home), "CORTEX_EMBEDDER_KIND": "none"}
+    environ |= {"CORTEX_AGENT": "tester", "CORTEX_PROJECT": "work"}
+    line = (sys.executable, *line, f"--db={memory.path}")
+    return subprocess.Popen(line, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_rotations_at_once_come_one_after_the_other(memory: Memory) -> None:
+    memory.clock.set(times.now())
+    memory.call(AddAgent(name="bob"))
+
+    running = [process(memory, "-m", "cortex", "admin", "rotate") for _ in range(3)]
+    codes = [one.wait(60) for one in running]
+
+    assert [0, 0, 0] == codes
+    assert (5, True) == (size(memory), memory.call(ShowAdmin()).in_force)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_whenever_a_rotation_is_killed_the_next_command_goes_on(memory: Memory) -> None:
+    memory.clock.set(times.now())
+    memory.call(AddAgent(name="bob"))
+    levels: tuple[Any, Any] = ("standard", "trusted")
+    folder = file_of(memory).path.parent
+
+    for kill_at in range(1, 100):
+        killed = process(memory, "-c", KILLED, str(kill_at), "admin", "rotate").wait(60)
+        if killed == 0:
+            break
+        assert -9 == killed
+        assert levels[kill_at % 2] == memory.call(TrustAgent(name="bob", level=levels[kill_at % 2])).level
+        # Each rotation keeps the key before and looks for a free name for it.
+        for kept in folder.glob("*.key.[0-9]*"):
+            kept.unlink()
+
+    assert 5 <= kill_at < 99
+
+
+# Rules.
+
+
+def test_the_rules_are_read_without_a_log_and_without_the_admin_key(memory: Memory) -> None:
+    before = memory.call(SetPolicy())
+    memory.call(AddAgent(name="bob"))
+    file_of(memory).path.unlink()
+    after = memory.call(SetPolicy())
+
+    assert (None, False, "weighted", 3) == (
+        before.origin,
+        before.changed,
+        before.policy["rule"],
+        before.policy["quorum"],
+    )
+    assert before.policy == after.policy
+
+
+def test_a_rule_and_single_parameters_are_set_and_the_rest_stays(begun: Memory) -> None:
+    first = begun.call(SetPolicy(rule="linear", parameters={"quorum": 2, "prior.standard.for": 4}))
+    second = begun.call(SetPolicy(parameters={"prior.trusted.against": 2}))
+
+    changed = {"rule": "linear", "quorum": 2}
+    prior = {"standard": [4, 1], "trusted": [9, 2], "untrusted": [1, 1]}
+    assert (True, 2, True, 3) == (first.changed, first.entry, second.changed, second.entry)
+    given = {name: value for name, value in second.policy.items() if name != "prior"}
+    assert {**given, **changed} == given
+    assert prior == {level: list(units) for level, units in second.policy["prior"].items()}
+    assert {"half_life_days": WEIGHTED.half_life_days}.items() <= second.policy.items()
+
+
+def test_what_is_in_force_already_is_no_event_and_needs_no_key(begun: Memory) -> None:
+    file_of(begun).path.unlink()
+    before = size(begun)
+
+    told = begun.call(SetPolicy(rule="weighted", parameters={"quorum": 3}))
+
+    assert (False, None, before) == (told.changed, told.entry, size(begun))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"quorums": 3}, {"rule": 1}, {"prior": 1}, {"prior.standard": 1}, {"prior.standard.for": 0}, {"quorum": 0},
+        {"prior.revoked.for": 1}, {"prior.standard.for.x": 1}, {"quorum": 1001}, {"cap_e6": 1_000_001}, {"": 1},
+        {"floor_e6": 950_000}, {"ceiling_e6": 50_000}, {"settle_s": -1}, {"quorum": True}, {"settle_s": 1 << 60},
+        {"\ud800": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_no_parameter_or_out_of_its_bounds_is_refused(begun: Memory, parameters: dict[str, int]) -> None:
+    before = size(begun)
+
+    with pytest.raises(Invalid):
+        begun.call(SetPolicy(parameters=parameters))
+
+    assert before == size(begun)
+
+
+def test_facts_are_judged_by_new_rules_at_once(begun: Memory) -> None:
+    fact = begun.store("Invoices leave on the 3rd")
+    begun.call(CastVote(id=fact.id, vote=1, agent="bob"))
+
+    begun.call(SetPolicy(parameters={"quorum": 1, "threshold_e6": 1_000_000}))
+    weighted = begun.call(ReadVotes(id=fact.id))
+    begun.call(SetPolicy(rule="linear"))
+    linear = begun.call(ReadVotes(id=fact.id))
+
+    assert ("verified", "none") == (weighted.verdict, linear.verdict)
+    assert 1.1 == linear.consensus_score
+
+
+# A clock that jumped.
+
+
+def test_after_a_jump_nothing_is_taken_until_the_admin_confirms_the_clock(begun: Memory) -> None:
+    fact = begun.store("Invoices leave on the 3rd")
+    before = begun.clock.at
+    begun.clock.advance(days=limits.CLOCK_JUMP_DAYS, microseconds=1)
+    vote = CastVote(id=fact.id, vote=1, agent="bob")
+
+    refused(begun, vote, ClockAhead, "more than 30 days after")
+    refused(begun, TrustAgent(name="bob", level="trusted"), ClockAhead, "more than 30 days after")
+    confirmed = begun.call(ConfirmClock())
+    cast = begun.call(vote)
+
+    assert (before, begun.clock.at, 2) == (confirmed.before, confirmed.at, confirmed.entry)
+    assert 3 == cast.entry
+    refused(begun, ConfirmClock(), Conflict, "nothing to confirm")
+
+
+def test_what_was_verified_is_settled_by_the_confirmation_only(begun: Memory) -> None:
+    fact = begun.store("Invoices leave on the 3rd")
+    for name in ("cem", "dov", "eva"):
+        begun.call(AddAgent(name=name, trust="trusted"))
+        begun.call(CastVote(id=fact.id, vote=1, agent=name))
+    before = begun.call(ShowAgent(name="cem")).evidence_for
+    begun.clock.advance(days=40)
+
+    with pytest.raises(ClockAhead):
+        begun.call(CastVote(id=fact.id, vote=1, agent="bob"))
+    between = begun.call(ReadVotes(id=fact.id)).due
+    begun.call(ConfirmClock())
+    begun.call(CastVote(id=fact.id, vote=1, agent="bob"))
+    after = begun.call(ReadVotes(id=fact.id)).due
+
+    assert (0.0, True, None) == (before, between is not None, after)
+    assert 0.0 < begun.call(ShowAgent(name="cem")).evidence_for
+
+
+def test_within_thirty_days_there_is_nothing_to_confirm(begun: Memory) -> None:
+    begun.clock.advance(days=limits.CLOCK_JUMP_DAYS)
+
+    refused(begun, ConfirmClock(), Conflict, "nothing to confirm")
+    assert "trusted" == begun.call(TrustAgent(name="bob", level="trusted")).level
+
+
+def test_a_jump_is_confirmed_with_the_admin_key_only(begun: Memory) -> None:
+    file_of(begun).path.unlink()
+    begun.clock.advance(days=365)
+
+    refused(begun, ConfirmClock(), Forbidden, "is not on this machine")
+
+
+def test_a_person_settles_a_fact_with_the_key_that_was_rotated_to(begun: Memory) -> None:
+    fact = begun.store("Invoices leave on the 3rd")
+    begun.call(RotateAdmin())
+
+    assert "verified" == begun.call(ResolveFact(id=fact.id, truth="true")).verdict

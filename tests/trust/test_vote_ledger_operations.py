@@ -1,0 +1,491 @@
+"""What the operations on the votes log as a whole promise: begin, sign, witness, go on after a backup, show to others."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cortex import maintenance, settings
+from cortex.errors import Corrupt, Forbidden, Invalid, NotFound, Unavailable
+from cortex.ledger import checkpoint, cosignature
+from cortex.ops.checking import VotesReport
+from cortex.ops.facts import ForgetFact, ReviseFact
+from cortex.ops.ledger import VerifyLedger
+from cortex.ops.node import Backup
+from cortex.ops.resolving import ResolveFact
+from cortex.ops.resubmitting import ResubmitVotes
+from cortex.ops.vote_ledger import AcceptVotes, InitVoteLog, MakeVoteCheckpoint, VerifyVotes
+from cortex.ops.vote_records import ProveVote, ReadVoteHistory
+from cortex.ops.votes import CastVote, ReadVotes
+from cortex.progress import silent
+from cortex.trust import keyfiles, receipts
+from opened import Memory
+
+Opening = Callable[..., Memory]
+
+
+def agent(memory: Memory, name: str = "ann") -> None:
+    """An agent whose key lies on this machine, so that it keeps receipts."""
+    origin = memory.call(InitVoteLog()).origin
+    keyfiles.make(keyfiles.agent_path(memory.home, origin, name), name, origin)
+
+
+def held(memory: Memory, name: str = "ann") -> dict[str, receipts.AgentReceipt]:
+    origin = memory.call(InitVoteLog()).origin
+    return receipts.latest(keyfiles.receipts_path(memory.home, origin, name))
+
+
+# Beginning and signing.
+
+
+def test_beginning_the_log_makes_its_admin_key_and_signs_its_state(memory: Memory) -> None:
+    head = memory.call(InitVoteLog())
+
+    assert (1, False) == (head.size, head.restored)
+    assert keyfiles.admin_path(memory.home, head.origin).exists()
+    assert head.size == checkpoint.verify(head.note, [head.vkey], origin=head.origin).size
+
+
+def test_beginning_again_changes_nothing(memory: Memory) -> None:
+    first = memory.call(InitVoteLog())
+
+    again = memory.call(InitVoteLog())
+
+    assert first == again
+
+
+def test_a_checkpoint_needs_a_log(memory: Memory) -> None:
+    with pytest.raises(NotFound, match="no votes log"):
+        memory.call(MakeVoteCheckpoint())
+
+
+def test_a_checkpoint_without_new_entries_is_the_one_before(memory: Memory) -> None:
+    fact = memory.store("one")
+    memory.call(CastVote(id=fact.id, vote=1))
+
+    first, second = memory.call(MakeVoteCheckpoint()), memory.call(MakeVoteCheckpoint())
+
+    assert first == second
+    assert 3 == first.size
+
+
+def test_a_node_with_another_key_goes_on_only_by_the_admin_key(memory: Memory, tmp_path: Path) -> None:
+    fact = memory.store("one")
+    before = memory.call(InitVoteLog())
+    memory.close()
+    (tmp_path / "memory.db.key").unlink()
+
+    with memory.reopen() as other:
+        with pytest.raises(Unavailable, match="is not the one that signs"):
+            other.call(CastVote(id=fact.id, vote=1))
+        head = other.call(InitVoteLog())
+        other.call(CastVote(id=fact.id, vote=1))
+
+        assert head.restored
+        assert before.vkey != head.vkey
+        assert before.size + 1 == head.size
+        assert 4 == other.call(MakeVoteCheckpoint()).size
+
+
+def test_without_the_admin_key_a_log_does_not_go_on_with_another_node_key(memory: Memory, tmp_path: Path) -> None:
+    head = memory.call(InitVoteLog())
+    memory.close()
+    (tmp_path / "memory.db.key").unlink()
+    keyfiles.admin_path(memory.home, head.origin).unlink()
+
+    with memory.reopen() as other, pytest.raises(Forbidden, match="admin key of this log is not on this machine"):
+        other.call(InitVoteLog())
+
+
+# Witnesses.
+
+
+def test_a_file_witness_keeps_each_checkpoint(opening: Opening, tmp_path: Path) -> None:
+    memory = opening(witnesses=f"file:{tmp_path / 'witness'}")
+    memory.call(InitVoteLog())
+
+    head = memory.call(MakeVoteCheckpoint())
+
+    assert [("kept", None)] == [(each.outcome, each.told) for each in head.witnesses]
+    assert head.note == json.loads((tmp_path / "witness").read_text())["note"]
+    assert 0 == head.exit_code
+
+
+def test_a_witness_that_has_seen_more_is_told_as_rollback(opening: Opening, tmp_path: Path) -> None:
+    memory = opening(witnesses=f"file:{tmp_path / 'witness'}")
+    fact = memory.store("one")
+    memory.call(InitVoteLog())
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    memory.call(CastVote(id=fact.id, vote=1))
+    memory.call(MakeVoteCheckpoint())
+    older(memory, tmp_path / "backup.db")
+
+    with memory.reopen() as again:
+        head = again.call(MakeVoteCheckpoint())
+
+    assert ["ROLLBACK"] == [each.code for each in head.witnesses]
+    assert 1 == head.exit_code
+
+
+def test_a_witness_that_cannot_be_had_is_said_and_the_checkpoint_is_made(opening: Opening) -> None:
+    key = cosignature.WitnessSigner("w", b"\1" * 32)
+    memory = opening(witnesses=f"http://127.0.0.1:9/ {key.vkey}")
+    memory.call(InitVoteLog())
+
+    head = memory.call(MakeVoteCheckpoint())
+
+    assert ["failed"] == [each.outcome for each in head.witnesses]
+    assert (1, 3) == (head.size, head.exit_code)
+
+
+def test_asking_for_witnesses_where_none_are_configured_is_refused(memory: Memory) -> None:
+    memory.call(InitVoteLog())
+
+    with pytest.raises(Invalid, match="no witnesses are configured"):
+        memory.call(MakeVoteCheckpoint(witness=True))
+
+
+def test_asking_for_a_timestamp_without_an_authority_is_refused(memory: Memory) -> None:
+    memory.call(InitVoteLog())
+
+    with pytest.raises(Invalid, match="no timestamp authority"):
+        memory.call(MakeVoteCheckpoint(timestamp=True))
+
+
+# Verifying.
+
+
+def codes(report: VotesReport) -> set[str]:
+    return {finding.code for finding in report.findings}
+
+
+def test_a_sound_log_verifies_whole_and_then_what_is_new(memory: Memory) -> None:
+    fact = memory.store("one")
+    memory.call(CastVote(id=fact.id, vote=1))
+    whole = memory.call(VerifyVotes())
+    memory.call(CastVote(id=fact.id, vote=-1))
+
+    partial = memory.call(VerifyVotes(incremental=True))
+
+    assert (True, 0, 3) == (whole.ok, whole.checked_from, whole.size)
+    assert (True, 3, 4) == (partial.ok, partial.checked_from, partial.size)
+    assert {"schema", "integrity", "checkpoints", "signatures", "policy", "text"} == set(whole.passes)
+
+
+def test_without_a_log_nothing_is_checked(memory: Memory) -> None:
+    report = memory.call(VerifyVotes())
+
+    assert (True, 3) == (report.ok, report.exit_code)
+
+
+def test_what_is_left_out_is_said(memory: Memory) -> None:
+    memory.call(InitVoteLog())
+
+    report = memory.call(VerifyVotes(signatures=False, policy=False, text=False))
+
+    assert ["schema", "integrity", "checkpoints"] == report.passes
+
+
+def test_each_run_is_written_down(memory: Memory) -> None:
+    memory.store("one")
+    memory.call(InitVoteLog())
+    memory.call(VerifyVotes())
+    memory.call(VerifyVotes(incremental=True))
+    memory.call(VerifyLedger())
+
+    with memory.sql() as connection:
+        rows = connection.execute("SELECT log, ok, incremental, size FROM vote_integrity_checks ORDER BY id").fetchall()
+
+    assert [("votes", 1, 0, 1), ("votes", 1, 1, 1), ("transactions", 1, 0, 2)] == rows
+
+
+def test_a_vote_that_is_gone_is_missed_by_the_receipts_of_its_agent(memory: Memory, tmp_path: Path) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    older(memory, tmp_path / "backup.db")
+
+    with memory.reopen() as again:
+        promised = again.call(VerifyVotes())
+        again.call(CastVote(id=fact.id, vote=-1, agent="bob"))
+        replaced = again.call(VerifyVotes())
+
+    assert {"PROMISE_BROKEN"} == codes(promised)
+    assert {"PROMISE_BROKEN"} == codes(replaced)
+    assert 1 == replaced.exit_code
+
+
+def test_a_vote_that_was_proved_is_missed_as_such(memory: Memory, tmp_path: Path) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    counted = memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    memory.call(ProveVote(vote=counted.vote_id))
+    older(memory, tmp_path / "backup.db")
+
+    with memory.reopen() as again:
+        report = again.call(VerifyVotes())
+
+    assert {"RECEIPT_MISSING"} == codes(report)
+
+
+def test_receipts_of_somebody_else_that_promise_more_than_there_is_are_no_finding(
+    memory: Memory, tmp_path: Path
+) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    origin = memory.call(InitVoteLog()).origin
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    elsewhere = tmp_path / "receipts"
+    keyfiles.receipts_path(memory.home, origin, "ann").rename(elsewhere)
+    older(memory, tmp_path / "backup.db")
+
+    with memory.reopen() as again:
+        report = again.call(VerifyVotes(receipts=[str(elsewhere)]))
+
+    assert report.ok
+    assert any("not there yet" in told for told in report.outside)
+
+
+def test_accepting_a_file_puts_receipts_aside_that_it_does_not_bear_out(memory: Memory, tmp_path: Path) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    memory.call(VerifyVotes())
+    older(memory, tmp_path / "backup.db")
+
+    with memory.reopen() as again:
+        assert {"ROLLBACK", "PROMISE_BROKEN"} == codes(again.call(VerifyVotes()))
+        accepted = again.call(AcceptVotes())
+        after = again.call(VerifyVotes())
+
+    assert accepted.ok
+    assert after.ok
+    assert any("put aside" in told for told in accepted.outside)
+
+
+def test_a_witness_knows_that_the_log_was_rewritten(opening: Opening, tmp_path: Path) -> None:
+    memory = opening(witnesses=f"file:{tmp_path / 'witness'}")
+    fact = memory.store("one")
+    memory.call(InitVoteLog())
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    memory.call(MakeVoteCheckpoint())
+    older(memory, tmp_path / "backup.db")
+    shutil.rmtree(memory.home / "verified", ignore_errors=True)
+
+    with memory.reopen() as again:
+        rolled_back = again.call(VerifyVotes())
+        for number in range(2):
+            again.call(CastVote(id=fact.id, vote=-1, agent=f"a{number}"))
+        rewritten = again.call(VerifyVotes())
+
+    assert {"ROLLBACK"} == codes(rolled_back)
+    assert {"HISTORY_REWRITTEN"} == codes(rewritten)
+
+
+def test_two_histories_of_one_size_are_a_split_view(opening: Opening, tmp_path: Path) -> None:
+    memory = opening(witnesses=f"file:{tmp_path / 'witness'}")
+    fact = memory.store("one")
+    memory.call(InitVoteLog())
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    memory.call(MakeVoteCheckpoint())
+    older(memory, tmp_path / "backup.db")
+    shutil.rmtree(memory.home / "verified", ignore_errors=True)
+
+    with memory.reopen() as again:
+        again.call(CastVote(id=fact.id, vote=-1, agent="bob"))
+        signed = again.call(MakeVoteCheckpoint())
+        report = again.call(VerifyVotes())
+
+    assert ["SPLIT_VIEW"] == [each.code for each in signed.witnesses]
+    assert {"SPLIT_VIEW"} == codes(report)
+
+
+def test_a_damaged_file_of_receipts_is_told_and_named_ones_are_refused(memory: Memory) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    origin = memory.call(InitVoteLog()).origin
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    place = keyfiles.receipts_path(memory.home, origin, "ann")
+    place.write_text("junk\n" + place.read_text())
+
+    report = memory.call(VerifyVotes())
+
+    assert report.ok
+    assert any("cannot be read" in told for told in report.outside)
+    with pytest.raises(Corrupt):
+        memory.call(VerifyVotes(receipts=[str(place)]))
+
+
+# Showing to others.
+
+
+def test_the_history_of_a_fact_has_every_vote_and_word_in_order_and_pages(memory: Memory) -> None:
+    fact = memory.store("one")
+    for number, vote in enumerate((1, -1, 0)):
+        memory.call(CastVote(id=fact.id, vote=vote, agent=f"a{number}", reason=f"because {number}"))
+    memory.call(ReviseFact(id=fact.id, content="one, revised"))
+    memory.call(ResolveFact(id=fact.id, truth="true"))
+
+    first = memory.call(ReadVoteHistory(fact=fact.id, limit=3))
+    second = memory.call(ReadVoteHistory(fact=fact.id, limit=3, cursor=first.next))
+
+    assert [1, -1, 0] == [entry.vote for entry in first.entries]
+    assert ["because 0", "because 1", "because 2"] == [entry.reason for entry in first.entries]
+    assert ["server"] * 3 == [entry.custody for entry in first.entries]
+    assert [("resolve", 1)] == [(entry.kind, entry.truth) for entry in second.entries]
+    assert second.next is None
+
+
+def test_a_cursor_that_is_none_is_refused(memory: Memory) -> None:
+    fact = memory.store("one")
+    memory.call(CastVote(id=fact.id, vote=1))
+
+    for junk in ("-1", "x", "²", "9" * 17):
+        with pytest.raises(Invalid, match="is no cursor"):
+            memory.call(ReadVoteHistory(fact=fact.id, cursor=junk))
+
+
+def test_a_vote_is_proved_by_id_and_by_number_and_its_receipt_is_completed(memory: Memory, tmp_path: Path) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    counted = memory.call(CastVote(id=fact.id, vote=1, agent="ann", reason="seen it"))
+    assert held(memory)[counted.vote_id].proof is None
+
+    proved = memory.call(ProveVote(vote=counted.vote_id, output=str(tmp_path / "proof.json")))
+    again = memory.call(ProveVote(vote=str(counted.entry), text=False))
+
+    assert proved.leaf == again.leaf
+    assert {"reason": "seen it"} == (proved.disclosure or {})["fields"]
+    assert again.disclosure is None
+    assert proved.proof == held(memory)[counted.vote_id].proof
+    assert {"format", "leaf", "proof", "disclosure"} == set(json.loads((tmp_path / "proof.json").read_text()))
+
+
+def test_proving_what_is_no_vote_is_refused(memory: Memory) -> None:
+    fact = memory.store("one")
+    memory.call(CastVote(id=fact.id, vote=1))
+
+    for name in ("0", "99", "nothing", fact.id):
+        with pytest.raises(NotFound):
+            memory.call(ProveVote(vote=name))
+
+
+def test_the_reason_of_a_forgotten_fact_is_in_no_proof(memory: Memory) -> None:
+    fact = memory.store("one")
+    counted = memory.call(CastVote(id=fact.id, vote=1, reason="a secret"))
+    memory.call(ForgetFact(id=fact.id))
+
+    proved = memory.call(ProveVote(vote=counted.vote_id))
+
+    assert proved.disclosure is None
+
+
+# Backups.
+
+
+def older(memory: Memory, backup: Path) -> None:
+    """Put an old copy in the place of the file, as somebody does who owns it; the memory is closed first."""
+    memory.close()
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{memory.path}{ending}").unlink(missing_ok=True)
+    shutil.copy(backup, memory.path)
+
+
+def restored(memory: Memory, backup: Path) -> maintenance.Restored:
+    """What restoring a backup in the place of the memory's file says; the memory is closed first."""
+    memory.close()
+    chosen = settings.load(
+        flags={"db": memory.path, "agent": "tester"}, environ={"CORTEX_HOME": str(memory.home)}, cwd=memory.path.parent
+    )
+    return maintenance.restore(chosen, backup, silent)
+
+
+def test_a_restored_log_goes_on_by_the_admin_key_at_once(memory: Memory, tmp_path: Path) -> None:
+    fact = memory.store("one")
+    memory.call(CastVote(id=fact.id, vote=1))
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    memory.call(CastVote(id=fact.id, vote=-1, agent="bob"))
+
+    told = restored(memory, tmp_path / "backup.db")
+
+    assert told.votes_note is not None
+    assert "goes on" in told.votes_note
+    with memory.reopen() as again:
+        assert 4 == again.call(MakeVoteCheckpoint()).size
+        assert 4 == again.call(CastVote(id=fact.id, vote=1, agent="tester")).entry
+
+
+def test_a_restored_log_without_its_admin_key_takes_no_votes_until_it_comes(memory: Memory, tmp_path: Path) -> None:
+    fact = memory.store("one")
+    origin = memory.call(InitVoteLog()).origin
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    admin = keyfiles.admin_path(memory.home, origin)
+    admin.rename(tmp_path / "admin")
+
+    told = restored(memory, tmp_path / "backup.db")
+
+    assert told.votes_note is not None
+    assert "vote-ledger init" in told.votes_note
+    with memory.reopen() as again:
+        with pytest.raises(Unavailable, match="put back from a backup"):
+            again.call(CastVote(id=fact.id, vote=1))
+        (tmp_path / "admin").rename(admin)
+        assert again.call(InitVoteLog()).restored
+        assert 3 == again.call(CastVote(id=fact.id, vote=1)).entry
+
+
+def test_votes_that_a_backup_lacks_are_handed_in_again_from_the_receipts(memory: Memory, tmp_path: Path) -> None:
+    one, two = memory.store("one"), memory.store("two")
+    agent(memory)
+    memory.call(CastVote(id=one.id, vote=1, agent="ann"))
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    second = memory.call(CastVote(id=two.id, vote=-1, agent="ann"))
+    restored(memory, tmp_path / "backup.db")
+
+    with memory.reopen() as again:
+        done = again.call(ResubmitVotes())
+        twice = again.call(ResubmitVotes())
+
+        assert (1, 1, [], []) == (done.present, done.taken, done.outdated, done.refused)
+        assert (2, 0) == (twice.present, twice.taken)
+        assert [-1] == [vote.vote for vote in again.call(ReadVotes(id=two.id)).votes]
+        assert second.entry != held(again)[second.vote_id].idx
+
+
+def test_ballots_that_no_longer_fit_are_told_apart(memory: Memory, tmp_path: Path) -> None:
+    one, two = memory.store("one"), memory.store("two")
+    agent(memory)
+    memory.call(CastVote(id=one.id, vote=1, agent="ann"))
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    later = memory.store("three")
+    for fact in (two, later):
+        memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    restored(memory, tmp_path / "backup.db")
+
+    with memory.reopen() as again:
+        again.call(ReviseFact(id=two.id, content="another text"))
+        done = again.call(ResubmitVotes())
+
+        report = again.call(VerifyVotes())
+
+    assert (1, 0) == (done.present, done.taken)
+    assert ["revision_conflict"] == [left.kind for left in done.outdated]
+    assert ["not_found"] == [left.kind for left in done.refused]
+    assert 1 == done.exit_code
+    assert {"PROMISE_BROKEN"} == codes(report)
+
+
+def test_a_file_of_receipts_that_is_not_there_has_nothing_to_hand_in(memory: Memory, tmp_path: Path) -> None:
+    memory.call(InitVoteLog())
+
+    done = memory.call(ResubmitVotes(receipts=[str(tmp_path / "none")]))
+
+    assert (0, 0) == (done.present, done.taken)
