@@ -25,7 +25,9 @@ NATURAL = {
 }
 
 # Fields that may be given without their name, in order.
-POSITIONAL = {"vote": ["id", "vote"], "vote_batch": ["votes"], "votes": ["id"], "resolve": ["id", "truth"],
+POSITIONAL = {"add_agent": ["name"], "show_agent": ["name"], "trust_agent": ["name", "level"],
+              "revoke_agent": ["name"], "rotate_agent_key": ["name"], "add_agent_key": ["name"],
+              "vote": ["id", "vote"], "vote_batch": ["votes"], "votes": ["id"], "resolve": ["id", "truth"],
               "store": ["content"], "store_batch": ["facts"], "import_files": ["paths"], "search": ["query"],
               "recall": ["query"],
               "show": ["id"], "history": ["id"], "revise": ["id"], "retract": ["id"], "forget": ["id"], "prove": ["id"],

@@ -76,6 +76,14 @@ def test_without_files_variables_and_flags_all_is_default(person: Path, repo: Pa
         embedder_timeout_ms=limits.ENDPOINT_TIMEOUT_MS,
         vectors_sidecar_from=limits.SIDECAR_FROM,
         search_fusion="scores",
+        admin_key=None,
+        admin_passphrase=None,
+        witnesses=(),
+        timestamp_url=None,
+        timestamp_roots=None,
+        verify_every_seconds=limits.VERIFY_EVERY_SECONDS,
+        verify_full_seconds=limits.VERIFY_FULL_SECONDS,
+        alert_webhook=None,
     )
     assert expected == loaded.settings
     assert {setting.name: "default" for setting in SETTINGS} == loaded.origins
@@ -134,6 +142,7 @@ def test_every_setting_can_be_given_in_the_config_file_by_its_key(person: Path, 
         busy_timeout_ms = 0
         checkpoint_leaves = 4
         checkpoint_seconds = 5
+        witnesses = ["file:seen", "git:/repo", "https://w.example w.example+01234567+AAAA", "file:seen"]
         [recall]
         tokens = 66
         [mcp]
@@ -151,6 +160,16 @@ def test_every_setting_can_be_given_in_the_config_file_by_its_key(person: Path, 
         sidecar_from = 999
         [search]
         fusion = "rrf"
+        [admin]
+        key = "admin.key"
+        [timestamp]
+        url = "http://127.0.0.1:81/tsr"
+        roots = "~/roots.pem"
+        [verify]
+        every_seconds = 0
+        full_seconds = 7
+        [alert]
+        webhook = "https://127.0.0.1/hook?key=a"
         """,
     )
 
@@ -159,9 +178,12 @@ def test_every_setting_can_be_given_in_the_config_file_by_its_key(person: Path, 
     home = person / ".cortex"
     paths_and_names = (home, home / "a.db", "owner/repo", "ana@desk", Path("/keys/node"))
     embedder = ("http", home / "models", "http://127.0.0.1:80/v1", "a model", "sk-1", 888)
-    expected = (*paths_and_names, 1, 2, 0, 4, 5, 66, ("trust", "memory"), "dotted", 777, *embedder, 999, "rrf")
+    witnesses = (f"file:{home / 'seen'}", "git:/repo", "https://w.example w.example+01234567+AAAA")
+    watch = ("http://127.0.0.1:81/tsr", person / "roots.pem", 0, 7, "https://127.0.0.1/hook?key=a")
+    votes = (home / "admin.key", None, witnesses, *watch)
+    expected = (*paths_and_names, 1, 2, 0, 4, 5, 66, ("trust", "memory"), "dotted", 777, *embedder, 999, "rrf", *votes)
     assert expected == msgspec.structs.astuple(loaded.settings)
-    assert {"home"} == {name for name, origin in loaded.origins.items() if origin == "default"}
+    assert {"home", "admin_passphrase"} == {name for name, origin in loaded.origins.items() if origin == "default"}
 
 
 def test_every_setting_can_be_given_by_its_variable(person: Path, repo: Path) -> None:
@@ -176,6 +198,9 @@ def test_every_setting_can_be_given_by_its_variable(person: Path, repo: Path) ->
         "embedder_kind": "none",
         "embedder_url": "https://host/v1",
         "search_fusion": "rrf",
+        "witnesses": "file:a, git:~/b",
+        "timestamp_url": "https://host/tsr",
+        "alert_webhook": "https://host/hook",
     }
     large = ("tokens", "timeout")
     variables = {
@@ -288,7 +313,7 @@ def test_what_a_file_says_wrong_is_named_with_its_line(person: Path, repo: Path,
 
     assert str(caught.value).startswith(str(file))
     assert said in str(caught.value)
-    assert len(str(caught.value)) < len(str(file)) + 400
+    assert len(str(caught.value)) < len(str(file)) + 600
 
 
 @pytest.mark.parametrize(
@@ -570,6 +595,43 @@ def test_a_password_in_an_embedders_url_is_refused_and_not_shown(person: Path, r
         load(person, repo, CORTEX_EMBEDDER_URL="https://me:hunter2@host/v1")
 
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seen",
+        "file:",
+        "https://w.example",
+        "https://w.example key",
+        "ftp://w a+01234567+AAAA",
+        "file:a,,file:b",
+        "file:a\0",
+    ],
+)
+def test_what_names_no_witness_is_refused(person: Path, repo: Path, text: str) -> None:
+    with pytest.raises(Invalid, match="witnesses"):
+        load(person, repo, CORTEX_WITNESSES=text)
+
+
+def test_more_witnesses_than_are_asked_are_refused(person: Path, repo: Path) -> None:
+    with pytest.raises(Invalid, match="up to 16"):
+        load(person, repo, CORTEX_WITNESSES=",".join(f"file:{n}" for n in range(17)))
+
+
+@pytest.mark.parametrize("url", ["https://me:hunter2@host/hook", "hook://s3cret", "http://a b"])
+def test_a_webhook_that_cannot_be_asked_is_refused_and_not_shown(person: Path, repo: Path, url: str) -> None:
+    with pytest.raises(Invalid, match="alert_webhook is not that") as caught:
+        load(person, repo, CORTEX_ALERT_WEBHOOK=url)
+
+    assert url not in str(caught.value)
+
+
+def test_a_webhook_is_in_no_text_of_the_settings(person: Path, repo: Path) -> None:
+    found = load(person, repo, CORTEX_ALERT_WEBHOOK="https://host/s3cret").settings
+
+    assert "https://host/s3cret" == found.alert_webhook
+    assert "s3cret" not in repr(found)
 
 
 # Laws and documents.

@@ -35,9 +35,8 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@-]+")
 class App:
     """An open Cortex: `call` runs any request. Made by `open_app`, ended by `close`."""
 
-    def __init__(self, context: Context, watch: Watch | None = None) -> None:
+    def __init__(self, context: Context) -> None:
         self.context = context
-        self._watch = watch
 
     async def call(self, request: Request[R], *, context: Context | None = None) -> R:
         """Run the operation that `request` belongs to; `context` stands in for the application's own."""
@@ -48,8 +47,8 @@ class App:
 
     def close(self) -> None:
         """Finish what is queued and close the file."""
-        if self._watch is not None:
-            self._watch.close()
+        for end in self.context.ending:
+            end()
         self.context.meaning.close()
         self.context.database.close()
 
@@ -104,11 +103,11 @@ def app_on(
         progress=progress,
         caller=caller,
     )
-    if caller.alone:
-        return App(context)
-    watch = Watch(context)
-    watch.start()
-    return App(context, watch)
+    if not caller.alone:
+        watch = Watch(context)
+        watch.start()
+        context.ending.append(watch.close)
+    return App(context)
 
 
 def default_project(settings: Settings, cwd: Path | None) -> str:

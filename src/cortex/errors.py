@@ -5,7 +5,8 @@
     ├── Unauthenticated  no valid credentials
     │   └── BadSignature      a signature that does not fit what it signs
     ├── Forbidden        valid credentials, not allowed
-    │   └── KeyNotValid       a key that is unknown, of another agent, revoked or rotated
+    │   ├── KeyNotValid       a key that is unknown, of another agent, revoked or rotated
+    │   └── Locked            the admin key needs its passphrase
     ├── NotFound         nothing there, or nothing the caller may see
     │   └── Forgotten         the fact was erased
     ├── Conflict         the state does not fit the request
@@ -59,6 +60,10 @@ class Forbidden(CortexError):
 
 class KeyNotValid(Forbidden):
     kind = "key_not_valid"
+
+
+class Locked(Forbidden):
+    kind = "locked"
 
 
 class NotFound(CortexError):
@@ -127,6 +132,7 @@ BY_KIND: dict[str, type[CortexError]] = {
         BadSignature,
         Forbidden,
         KeyNotValid,
+        Locked,
         NotFound,
         Forgotten,
         Conflict,

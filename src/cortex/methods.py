@@ -371,8 +371,8 @@ class Methods:
 
     async def add_agent(
         self,
-        *,
         name: str,
+        *,
         trust: Literal["untrusted", "standard", "trusted"] | None = None,
         key_out: str | None = None,
         key: str | None = None,
@@ -389,11 +389,11 @@ class Methods:
         """List the agents that vote: how far each is trusted, its reputation, and what its next vote weighs."""
         return await self.call(ListAgents(**_given(locals())))
 
-    async def show_agent(self, *, name: str) -> AgentView:
+    async def show_agent(self, name: str) -> AgentView:
         """Show one agent: its standing, every key that it ever had, and the log that its signatures are for."""
         return await self.call(ShowAgent(**_given(locals())))
 
-    async def trust_agent(self, *, name: str, level: Literal["untrusted", "standard", "trusted"]) -> AgentChange:
+    async def trust_agent(self, name: str, level: Literal["untrusted", "standard", "trusted"]) -> AgentChange:
         """Vouch for an agent, or lower its trust, with the admin key.
 
         Votes cast before keep their weight, but for those of an agent that is lowered: they count for no more than its
@@ -401,7 +401,7 @@ class Methods:
         """
         return await self.call(TrustAgent(**_given(locals())))
 
-    async def revoke_agent(self, *, name: str, public: str | None = None) -> AgentChange:
+    async def revoke_agent(self, name: str, *, public: str | None = None) -> AgentChange:
         """End an agent with the admin key: none of its keys signs any more and its votes weigh nothing.
 
         With `public` only that key ends, and the votes stay as they are.
@@ -409,7 +409,7 @@ class Methods:
         return await self.call(RevokeAgent(**_given(locals())))
 
     async def add_agent_key(
-        self, *, name: str, out: str, key: str | None = None, projects: list[str] | None = None
+        self, name: str, *, out: str, key: str | None = None, projects: list[str] | None = None
     ) -> AgentChange:
         """Make another key for an agent, as for a second device; the keys that it has stay valid.
 
@@ -417,7 +417,7 @@ class Methods:
         """
         return await self.call(AddAgentKey(**_given(locals())))
 
-    async def rotate_agent_key(self, *, name: str, key: str | None = None) -> AgentChange:
+    async def rotate_agent_key(self, name: str, *, key: str | None = None) -> AgentChange:
         """Put a new key in the place of an agent's key on this machine; the old one ends.
 
         Signed by both. What a crash interrupted is finished when this is called again.

@@ -163,6 +163,20 @@ def test_a_plot_is_a_new_file(tmp_path: Path) -> None:
     assert "mine" == target.read_text()
 
 
+@needs_matplotlib
+def test_a_plot_has_a_folder_to_be_in(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="there is no folder"):
+        suite.run(suite.Options(suite="trust", plot=str(tmp_path / "none" / "plot.svg")))
+
+
+@needs_matplotlib
+def test_a_picture_is_drawn_of_the_runs_that_there_are(tmp_path: Path) -> None:
+    answer = measure(Task(probe="plot trust", folder=str(tmp_path), quick=True, mode="svg"))
+
+    assert "" == answer.failed
+    assert b"</svg>" in trust_plots.plot_file(tmp_path).read_bytes()
+
+
 def test_other_formats_are_refused_before_anything_is_simulated(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"plot\.pdf is neither \.svg nor \.png"):
         suite.run(suite.Options(suite="trust", plot=str(tmp_path / "plot.pdf")))

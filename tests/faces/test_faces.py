@@ -14,6 +14,11 @@ from tests.cli import argv
 from tests.mcp import client as mcp
 
 import cortex
+from cortex.ops.admin import LockAdmin, RotateAdmin, ShowAdmin, UnlockAdmin
+from cortex.ops.agent_changes import RevokeAgent, TrustAgent
+from cortex.ops.agent_keys import AddAgentKey, RotateAgentKey
+from cortex.ops.agents import AddAgent, ListAgents, ShowAgent
+from cortex.ops.balloting import NewVote
 from cortex.ops.catalog import BY_REQUEST, OPERATIONS
 from cortex.ops.doctor import Diagnose
 from cortex.ops.embed import EmbedFacts
@@ -30,17 +35,25 @@ from cortex.ops.ledger import (
 )
 from cortex.ops.model import PullModel, ReadModelStatus
 from cortex.ops.node import Backup, InitNode, ReadStatus, Reindex
+from cortex.ops.policies import ConfirmClock, SetPolicy
 from cortex.ops.projects import ListProjects, RenameProject
 from cortex.ops.registry import Request, encode_custom
+from cortex.ops.resolving import ResolveFact
+from cortex.ops.resubmitting import ResubmitVotes
 from cortex.ops.search import Recall, SearchFacts
+from cortex.ops.submitting import SubmitEvent
 from cortex.ops.transfer import ExportFacts, ImportFiles
 from cortex.ops.views import ListFacts, ReadHistory, ShowFact
+from cortex.ops.vote_ledger import AcceptVotes, InitVoteLog, MakeVoteCheckpoint, VerifyVotes
+from cortex.ops.vote_records import ExportVotes, ListVoteExports, ProveVote, ReadVoteHistory
+from cortex.ops.votes import CastVote, CastVotes, ReadVotes
 
 # A face takes a request and gives the answer as plain data, or the kind of its error.
 Face = Callable[[Request[Any]], Any]
 Step = Callable[["Scene"], Request[Any]]
 
 DATED = "2026-01-01T00:00:00Z"
+VOTE_ID = "00000000-0000-7000-8000-00000000000a"
 
 
 class Scene:
@@ -127,6 +140,55 @@ STEPS: list[Step] = [
     lambda s: PullModel(seconds=0),
     lambda s: PullModel(source=str(s.folder / "missing.whl")),
     lambda s: ReadModelStatus(),
+    lambda s: CastVote(id=s.id_of(0), vote=1, reason="seen", vote_id=VOTE_ID),
+    lambda s: CastVote(id=s.id_of(0), vote=1, reason="seen", vote_id=VOTE_ID),
+    lambda s: CastVote(id=s.id_of(0), vote=-1, vote_id=VOTE_ID),
+    lambda s: CastVote(id=s.id_of(2), vote=1),
+    lambda s: CastVote(id="00000000", vote=1),
+    lambda s: CastVotes(votes=[NewVote(id=s.id_of(0), vote=-1, reason="- not so"), NewVote(id=s.id_of(0), vote=0)]),
+    lambda s: CastVotes(votes=[NewVote(id=s.id_of(0), vote=1), NewVote(id=s.id_of(2), vote=1)]),
+    lambda s: ReadVotes(id=s.id_of(0), limit=5),
+    lambda s: ReadVotes(id=s.id_of(2)),
+    lambda s: ResolveFact(id=s.id_of(0), truth="false", reason="asked"),
+    lambda s: ResolveFact(id=s.id_of(0), truth="open", revision=1),
+    lambda s: AddAgent(name="bob", projects=["in*"]),
+    lambda s: AddAgent(name="bob", trust="trusted"),
+    lambda s: AddAgent(name="..", trust="trusted"),
+    lambda s: ListAgents(limit=1),
+    lambda s: ShowAgent(name="tester"),
+    lambda s: ShowAgent(name="nobody"),
+    lambda s: TrustAgent(name="bob", level="trusted"),
+    lambda s: AddAgentKey(name="bob", out=str(s.folder / "device.key"), projects=["invoicing"]),
+    lambda s: AddAgentKey(name="bob", out=str(s.folder / "wider.key"), projects=["*"]),
+    lambda s: RotateAgentKey(name="bob"),
+    lambda s: RevokeAgent(name="bob"),
+    lambda s: RevokeAgent(name="bob", public="0" * 64),
+    lambda s: SubmitEvent(kind="trust", event={"agent": "bob"}, sigs=["0" * 128]),
+    lambda s: ShowAdmin(),
+    lambda s: LockAdmin(),
+    lambda s: UnlockAdmin(),
+    lambda s: RotateAdmin(),
+    lambda s: SetPolicy(),
+    lambda s: SetPolicy(rule="linear", parameters={"quorum": 2}),
+    lambda s: SetPolicy(parameters={"quorums": 2}),
+    lambda s: ConfirmClock(),
+    lambda s: InitVoteLog(),
+    lambda s: MakeVoteCheckpoint(),
+    lambda s: MakeVoteCheckpoint(witness=True),
+    lambda s: MakeCheckpoint(witness=False),
+    lambda s: VerifyVotes(),
+    lambda s: VerifyVotes(incremental=True, signatures=False, policy=False, text=False),
+    lambda s: AcceptVotes(),
+    lambda s: ResubmitVotes(),
+    lambda s: ExportVotes(path=str(s.folder / "votes.zip")),
+    lambda s: ExportVotes(path=str(s.folder / "votes.zip")),
+    lambda s: ListVoteExports(limit=1),
+    lambda s: ReadVoteHistory(fact=s.id_of(0), limit=2),
+    lambda s: ReadVoteHistory(fact=s.id_of(0), cursor="junk"),
+    lambda s: ReadVoteHistory(fact=s.id_of(2)),
+    lambda s: ProveVote(vote=VOTE_ID, output=str(s.folder / "vote.json")),
+    lambda s: ProveVote(vote="0"),
+    lambda s: VerifyExternal(path=str(s.folder / "votes.zip"), receipts=[str(s.folder / "notes.md")]),
 ]
 
 # What differs from run to run; everything else has to be the same.
@@ -134,6 +196,7 @@ VOLATILE = {
     "id", "fact", "recorded_at", "valid_from", "retired_at", "erased_at", "changed_at", "last_entry_at", "at", "since",
     "until", "digest", "salt", "hash", "origin", "root", "note", "vkey", "trust", "path", "rev", "parent", "leaf",
     "proof", "key_path", "text", "found", "memory", "signatures", "bytes", "log_bytes", "disclosure", "next", "error", "reason", "tokens",
+    "promise", "public", "admin", "log", "registered", "votes_origin", "votes_vkey", "admin_key_path", "genesis",
 }  # fmt: skip
 
 

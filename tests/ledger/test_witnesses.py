@@ -134,7 +134,14 @@ def test_a_line_that_was_cut_off_is_passed_over_and_then_replaced(notes: Path) -
 
 def test_a_damaged_line_is_said_and_nothing_is_added(notes: Path) -> None:
     target = witnesses.parse_target(f"file:{notes}")
-    for damage in (b"junk\n", b'{"note": 1}\n', b'{"note": "x"}\n', b"[" * 100_000 + b"\n", b"\xff\n", b'{"note": "\xff"}\n'):
+    for damage in (
+        b"junk\n",
+        b'{"note": 1}\n',
+        b'{"note": "x"}\n',
+        b"[" * 100_000 + b"\n",
+        b"\xff\n",
+        b'{"note": "\xff"}\n',
+    ):
         damaged = notes.read_bytes() + damage
         notes.write_bytes(damaged)
 

@@ -26,6 +26,7 @@ from cortex.ops.ledger import VerifyLedger
 from cortex.ops.signing import admin
 from cortex.ops.transfer import FileImported, ImportFiles
 from cortex.ops.views import ListFacts
+from cortex.ops.vote_ledger import VerifyVotes
 from cortex.ops.votes import CastVote, FactVotes, ReadVotes
 from cortex.trust import keyfiles
 from cortex.trust import log as logs
@@ -138,6 +139,7 @@ def test_agents_and_votes_of_an_earlier_file_come_as_the_servers_word_with_their
     assert "imported vote of 2025-11-02T10:00:00Z" == shown["bob"].reason
     assert {"ann": 1} == held(memory, "the sea is salt")
     assert memory.call(VerifyLedger()).ok
+    assert memory.call(VerifyVotes()).ok
 
 
 def test_the_same_file_again_casts_nothing_twice(memory: Memory, tmp_path: Path) -> None:
@@ -347,6 +349,7 @@ memory.call(ImportFiles(paths=[sys.argv[3]]))
     assert {"ann": 1, "bob": 1, "cid": 1} == held(memory, "the sky is blue") == held(memory, "the sea is salt")
     assert 6 == len(memory.sql().execute("SELECT event_id FROM vote_reason").fetchall())
     assert (0, 0, 3, 6, 0) == came(memory, path)
+    assert memory.call(VerifyVotes()).ok
 
 
 def test_two_imports_of_a_file_at_once_count_nothing_twice(memory: Memory, tmp_path: Path) -> None:

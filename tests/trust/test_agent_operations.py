@@ -628,3 +628,12 @@ def test_what_another_file_holds_never_becomes_a_key_by_accident(memory: Memory,
         memory.call(AddAgent(name="bob", key_out=str(path)))
 
     assert before == path.read_bytes()
+
+
+def test_many_rotations_at_once_in_one_process_all_get_their_turn(memory: Memory) -> None:
+    memory.call(AddAgent(name="bob"))
+
+    answers = memory.together([RotateAgentKey(name="bob")] * 16)
+
+    assert {"AgentChange"} == {type(answer).__name__ for answer in answers}
+    assert 17 == len(memory.call(ShowAgent(name="bob")).keys)

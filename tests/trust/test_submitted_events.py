@@ -1,5 +1,8 @@
 """Events that were signed elsewhere: taken as they were signed, or refused with nothing stored."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,7 +36,7 @@ from cortex.ops.submitting import SubmitEvent, SubmittedEvent
 from cortex.ops.views import ShowFact
 from cortex.ops.votes import CastVote, ReadVotes
 from cortex.trust import keyfiles, policy
-from cortex.trust.events import KINDS, encode, message
+from cortex.trust.events import KINDS, Signed, decode, encode, message, verify
 from opened import Memory
 
 ANN, EVE = SigningKey(b"a" * 32), SigningKey(b"e" * 32)
@@ -293,3 +296,16 @@ def test_junk_is_refused_and_nothing_is_stored(remote: Remote, data: st.DataObje
 
     assert caught.value.kind in {"invalid", "bad_signature", "too_large"}
     assert before == remote.size()
+
+
+def test_the_example_of_the_document_gives_the_bytes_that_are_signed_here() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "agents.md").read_text()
+    example = text.partition("```python\n")[2].partition("```")[0]
+    printed = text.rpartition("```\n{")[2].partition("```")[0]
+
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, check=True, text=True)
+
+    assert "{" + printed == done.stdout
+    encoded, signature = done.stdout.splitlines()
+    signed = Signed(decode("agent", encoded.encode()), (bytes.fromhex(signature),))
+    verify(signed, encoded.encode())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.ledger.test_timestamp import made_authority
 
 from cortex import maintenance, settings
 from cortex.errors import Corrupt, Forbidden, Invalid, NotFound, Unavailable
@@ -22,6 +23,8 @@ from cortex.ops.votes import CastVote, ReadVotes
 from cortex.progress import silent
 from cortex.trust import keyfiles, receipts
 from opened import Memory
+
+__all__ = ["made_authority"]
 
 Opening = Callable[..., Memory]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
+from tests.opened import Clock, Memory
 
 from cortex.errors import CortexError, Forbidden
 from cortex.ids import uuid7
@@ -26,7 +27,6 @@ from cortex.trust import log as logs
 from cortex.trust.events import AgentRegistered, Ballot, KeyChanged, PolicySet, TrustSet
 from cortex.trust.keyfiles import receipts_path
 from cortex.trust.keyring import EventSigner, sign
-from tests.opened import Clock, Memory
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_vote_signatures import forge, relink
-from vote_kit import VoteLog, busy, codes, digest_of, fact_id, public
+from vote_kit import VoteLog, busy, codes, digest_of, fact_id, forge, public, relink
 
 from cortex.errors import CortexError
 from cortex.ledger import memory
+from cortex.ledger.findings import Findings
+from cortex.progress import silent
 from cortex.trust import copies, events, replay
 from cortex.trust.policy import LINEAR, WEIGHTED, Policy
 
@@ -316,3 +317,30 @@ def test_what_was_found_is_neither_remembered_nor_kept(log: VoteLog) -> None:
     assert not log.verified().ok
 
     assert kept == copy_of(log).read_bytes()
+
+
+def test_what_killed_runs_left_is_removed_and_what_others_are_at_stays(log: VoteLog) -> None:
+    folder = copy_of(log).parent
+    folder.mkdir(parents=True)
+    left, junk, live = (folder / f".{copy_of(log).name}.{name}" for name in ("left", "junk", "live"))
+    copies.blank(str(left)).close()
+    junk.write_bytes(b"junk")
+    other = copies.blank(str(live))
+
+    assert log.verified().ok
+
+    assert sorted([live, memory.place(log.home, log.path), copy_of(log)]) == sorted(folder.iterdir())
+    other.close()
+
+
+def test_a_disk_that_takes_no_copy_is_no_hindrance(log: VoteLog) -> None:
+    tx, size = log.tx, log.value("SELECT size FROM vote_log")
+    with copies.opened(copy_of(log), tx, log.origin, size, b"", resume=False) as copy:
+        copy.tx.execute("PRAGMA max_page_count = 60")
+        findings = Findings()
+
+        replay.check(tx, log.origin, findings, copy, size=size, void=set(), progress=silent)
+
+        assert [] == findings.list
+        assert None is copy.keep()
+    assert not copy_of(log).exists()

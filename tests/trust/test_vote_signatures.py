@@ -5,14 +5,11 @@ from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
-from vote_kit import VoteLog, busy, codes, digest_of, public, seed_of
+from vote_kit import VoteLog, busy, codes, digest_of, forge, public, relink, seed_of
 
-from cortex import canonical, limits
-from cortex.ledger import merkle
 from cortex.ledger.findings import Findings
 from cortex.progress import silent
 from cortex.trust import copies, events, replay, signatures, validity
-from cortex.trust import log as logs
 from cortex.trust.events import Signed
 from cortex.trust.policy import LINEAR
 
@@ -25,38 +22,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> VoteLog:
 @pytest.fixture
 def log(built: VoteLog, tmp_path: Path) -> VoteLog:
     return built.copy(tmp_path)
-
-
-def forge(log: VoteLog, signed: Signed, weight: int | None = None) -> int:
-    """Append an event as somebody does who owns the file and its key, and asks no rules. Returns its index."""
-    with log.tx:
-        state = logs.needed(log.tx)
-        if isinstance(signed.event, events.Ballot) and weight is None:
-            weight = 0
-        leaf = logs.append(log.tx, state, signed, state.ts, weight)
-        logs.store(log.tx, state)
-    return leaf.idx
-
-
-def relink(log: VoteLog, since: int) -> None:
-    """Make every hash, link, node and state row anew from leaf `since` on."""
-    rows: list[Any] = log.tx.execute("SELECT id FROM vote_ledger WHERE id > ? ORDER BY id", (since,)).fetchall()
-    before = log.value("SELECT hash FROM vote_ledger WHERE id = ?", (since,)) or bytes.fromhex(
-        canonical.origin_link(log.origin)
-    )
-    for (number,) in rows:
-        log.edit("UPDATE vote_ledger SET prev_hash = ? WHERE id = ?", (before, number))
-        before = merkle.leaf_hash(logs.leaf_at(log.tx, log.origin, number - 1))
-        log.edit("UPDATE vote_ledger SET hash = ? WHERE id = ?", (before, number))
-    range_: list[bytes] = []
-    log.tx.execute("DELETE FROM vote_tree")
-    for at, (leaf,) in enumerate(log.tx.execute("SELECT hash FROM vote_ledger ORDER BY id").fetchall()):
-        for node in merkle.range_append(range_, at, leaf)[limits.NODE_LEVEL_MIN :]:
-            log.tx.execute("INSERT INTO vote_tree VALUES (?, ?, ?)", node)
-    log.tx.execute("UPDATE vote_log SET range = ?, head = ?", (b"".join(range_), before))
-    log.tx.execute("DELETE FROM vote_checkpoints")
-    log.tx.execute("UPDATE vote_seal SET checkpoints = 0, sealed_size = 0, sealed_at = NULL")
-    log.seal()
 
 
 def signed_by(log: VoteLog, **options: Any) -> list[tuple[str, int | None]]:
@@ -82,9 +47,9 @@ def test_an_edited_signature_is_found_at_its_vote_and_at_its_event(log: VoteLog)
 
     found = signed_by(log)
 
-    assert [("EVENT_SIG", 2), ("AGENT_SIG", 19), ("AGENT_SIG", 20), ("AGENT_SIG", 21)] == found[:4]
+    assert {("EVENT_SIG", 2), ("AGENT_SIG", 19), ("AGENT_SIG", 20), ("AGENT_SIG", 21)} < set(found)
     # The agent of entry 2 was never registered then, and none of its votes count.
-    assert {"KEY_NOT_VALID"} == {code for code, _ in found[4:]}
+    assert {"EVENT_SIG", "AGENT_SIG", "KEY_NOT_VALID"} == {code for code, _ in found}
 
 
 def test_a_forged_vote_by_a_key_of_its_own_is_not_signed_by_the_agent(log: VoteLog) -> None:

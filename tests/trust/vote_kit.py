@@ -2,7 +2,8 @@
 
 import copy
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import apsw
 from nacl.signing import SigningKey
 
-from cortex import times
+from cortex import canonical, limits, times
 from cortex.db import migrate
 from cortex.ids import uuid7
+from cortex.ledger import merkle
 from cortex.ledger.keys import NodeKey
 from cortex.ops.vote_verification import VoteTask, VoteVerification, verify
 from cortex.progress import silent
@@ -201,13 +203,20 @@ class VoteLog:
     # What somebody does who owns the file.
 
     def edit(self, sql: str, bindings: Any = ()) -> None:
-        """Change rows behind the triggers, which are back afterwards."""
+        """Change rows."""
+        with self.unlocked():
+            self.tx.execute(sql, bindings)
+
+    @contextmanager
+    def unlocked(self) -> Iterator[None]:
+        """Without the triggers, which are back afterwards."""
         texts = [self.value("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)) for name in TRIGGERS]
-        for name in TRIGGERS:
-            self.tx.execute(f"DROP TRIGGER {name}")
-        self.tx.execute(sql, bindings)
-        for text in texts:
-            self.tx.execute(text)
+        with self.tx:
+            for name in TRIGGERS:
+                self.tx.execute(f"DROP TRIGGER {name}")
+            yield
+            for text in texts:
+                self.tx.execute(text)
 
     def value(self, sql: str, bindings: Any = ()) -> Any:
         row = self.tx.execute(sql, bindings).fetchone()
@@ -256,3 +265,35 @@ def busy(folder: Path, votes: int = 60) -> VoteLog:
     log.resolve(3, 0)
     log.seal()
     return log
+
+
+def forge(log: VoteLog, signed: Signed, weight: int | None = None) -> int:
+    """Append an event as somebody does who owns the file and its key, and asks no rules. Returns its index."""
+    with log.tx:
+        state = logs.needed(log.tx)
+        if isinstance(signed.event, events.Ballot) and weight is None:
+            weight = 0
+        leaf = logs.append(log.tx, state, signed, state.ts, weight)
+        logs.store(log.tx, state)
+    return leaf.idx
+
+
+def relink(log: VoteLog, since: int) -> None:
+    """Make every hash, link, node and state row anew from leaf `since` on, and seal that."""
+    rows: list[Any] = log.tx.execute("SELECT id FROM vote_ledger WHERE id > ? ORDER BY id", (since,)).fetchall()
+    stored = log.value("SELECT hash FROM vote_ledger WHERE id = ?", (since,))
+    before = stored or bytes.fromhex(canonical.origin_link(log.origin))
+    with log.unlocked():
+        for (number,) in rows:
+            log.tx.execute("UPDATE vote_ledger SET prev_hash = ? WHERE id = ?", (before, number))
+            before = merkle.leaf_hash(logs.leaf_at(log.tx, log.origin, number - 1))
+            log.tx.execute("UPDATE vote_ledger SET hash = ? WHERE id = ?", (before, number))
+        range_: list[bytes] = []
+        log.tx.execute("DELETE FROM vote_tree")
+        for at, (leaf,) in enumerate(log.tx.execute("SELECT hash FROM vote_ledger ORDER BY id").fetchall()):
+            for node in merkle.range_append(range_, at, leaf)[limits.NODE_LEVEL_MIN :]:
+                log.tx.execute("INSERT INTO vote_tree VALUES (?, ?, ?)", node)
+        log.tx.execute("UPDATE vote_log SET range = ?, head = ?", (b"".join(range_), before))
+        log.tx.execute("DELETE FROM vote_checkpoints")
+        log.tx.execute("UPDATE vote_seal SET checkpoints = 0, sealed_size = 0, sealed_at = NULL")
+    log.seal()

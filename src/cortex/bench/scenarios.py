@@ -25,8 +25,8 @@ _SLOW_S = 3 * 86_400
 # Who votes first does so in the minute before the first honest vote can come, who votes last in the minute after.
 _RUSH_S = 60
 
-# So many camouflaged identities vote on a fact, others on the next. More would weigh no more, for the cap, and who
-# attacks seldom is believed for longer: all of them on every target get half as far.
+# So many camouflaged identities vote on a fact, others on the next: enough to fill the cap all the time. All of them on
+# every fact get no further.
 _CROWD = 100
 
 _QUICK_ONE_IN = 10

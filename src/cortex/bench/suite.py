@@ -88,9 +88,13 @@ def _check(options: Options) -> None:
 
 def _check_plot(options: Options) -> None:
     """Minutes of simulation are not to end with a picture that cannot be drawn."""
-    if options.plot:
-        trust_plots.form(Path(options.plot))
-        files.refuse_existing(Path(options.plot))
+    if not options.plot:
+        return
+    target = Path(options.plot)
+    trust_plots.form(target)
+    files.refuse_existing(target)
+    if not target.parent.is_dir():
+        raise Invalid(f"there is no folder {target.parent}", "give a path in a folder that exists")
 
 
 def _sized(options: Options) -> Options:

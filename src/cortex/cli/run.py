@@ -1,13 +1,15 @@
 """Running: from the fields on the line to an open application, its answer on the screen, and the exit code."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import click
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cortex.app import actor_name, default_project, open_app
 from cortex.cli import exits, terminal
@@ -15,10 +17,12 @@ from cortex.cli.command import Globals
 from cortex.cli.loading import load
 from cortex.cli.progress import watching
 from cortex.cli.render import lines
+from cortex.errors import Locked
+from cortex.kinds import Secret
 from cortex.ledger.keys import NodeKey
 from cortex.ops.context import Caller, Context
 from cortex.ops.invoke import decode, invoke
-from cortex.ops.registry import Operation
+from cortex.ops.registry import Operation, Request
 from cortex.settings import Settings
 from cortex.trust.keyring import Keyring
 
@@ -39,10 +43,26 @@ def run_operation(operation: Operation, data: dict[str, object], given: Globals)
     request = decode(operation, data)
     request.check()  # a wrong request makes no file
     stream = _Stream()
-    with _context(operation, load(given).settings) as opened, watching() as progress:
-        context = replace(opened, emit=stream.emit, progress=progress)
-        result = asyncio.run(invoke(context, operation, request))
+    with _context(operation, load(given).settings) as opened:
+        context = replace(opened, emit=stream.emit)
+        try:
+            result = _run(context, operation, request)
+        except Locked as error:
+            result = _run(_unlocked(context, error), operation, request)
     return present(result, as_json=given.json, beside=stream.used)
+
+
+def _run(context: Context, operation: Operation, request: Request[Any]) -> Struct:
+    with watching() as progress:
+        return asyncio.run(invoke(replace(context, progress=progress), operation, request))
+
+
+def _unlocked(context: Context, error: Locked) -> Context:
+    """The context with the passphrase of the admin key, which a person at the terminal is asked for."""
+    if not terminal.is_terminal(sys.stdin) or not terminal.is_terminal(sys.stderr):
+        raise error
+    given = click.prompt(f"Passphrase ({error.message})", hide_input=True, err=True)
+    return replace(context, settings=structs.replace(context.settings, admin_passphrase=Secret(given)))
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from cortex import files
 from cortex.db.connect import Tx
 from cortex.errors import Conflict, KeyNotValid, NotFound
 from cortex.ops import fields, rotating
@@ -101,25 +100,15 @@ async def _signing(ctx: Context, log: Log, request: AddAgentKey) -> EventSigner 
         held = signer(await asyncio.to_thread(keyfiles.bring, path, request.name, log.origin), "agent", path)
         await ctx.database.read(lambda tx: valid_key(tx, request.name, held.public))
         return held
-    place = _place_here(ctx, log, request.name)
+    place = await rotating.recover(ctx, log, request.name)
     if place is None:
         return None
-    if rotating.waits(place):
-        async with rotating.alone(place):
-            await rotating.finish(ctx, log, place, request.name)
     held = signer(await asyncio.to_thread(keyfiles.load, place, request.name, log.origin), "agent", place)
     try:
         await ctx.database.read(lambda tx: valid_key(tx, request.name, held.public))
     except KeyNotValid:
         return None
     return held
-
-
-def _place_here(ctx: Context, log: Log, name: str) -> Path | None:
-    """Where a key of the agent lies on this machine: its own, else the one that Cortex keeps for it."""
-    own = keyfiles.agent_path(ctx.settings.home, log.origin, name)
-    kept = keyfiles.custody_path(ctx.settings.home, log.origin, name)
-    return next((path for path in (own, kept) if files.found(path) is not None), None)
 
 
 class RotateAgentKey(Request[AgentChange], frozen=True, kw_only=True):
@@ -143,7 +132,7 @@ async def rotate(ctx: Context, request: RotateAgentKey) -> AgentChange:
     Signed by both. What a crash interrupted is finished when this is called again.
     """
     log = await ctx.database.read(logs.needed)
-    path = path_of(request.key) if request.key is not None else _place_here(ctx, log, request.name)
+    path = path_of(request.key) if request.key is not None else rotating.place_of(ctx, log, request.name)
     if path is None:
         raise NotFound(f"no key of agent {request.name} is on this machine", "give its file with --key FILE")
     # Before a lock is made beside a key that is not there.

@@ -47,6 +47,8 @@ class Context:
     # Where an operation streams lines to; None where the face has no such place.
     emit: Callable[[bytes], None] | None = None
     clock: Callable[[], str] = field(default=times.now)
+    # What is called before the file is closed.
+    ending: list[Callable[[], None]] = field(default_factory=list)
 
     def now(self) -> str:
         """The wall clock, in stored form."""

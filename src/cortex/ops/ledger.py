@@ -53,7 +53,7 @@ class MakeCheckpoint(Request[LedgerHead], frozen=True, kw_only=True):
     order="local",
     method="checkpoint",
     cli=(Cli("ledger checkpoint", group=_GROUP), Cli("ledger init", group=_GROUP)),
-    mcp=Tool("trust", title="Sign a checkpoint of the ledger", idempotent=True, hidden=("timestamp",)),
+    mcp=Tool("trust", title="Sign a checkpoint of the ledger", idempotent=True),
 )
 async def checkpoint(ctx: Context, request: MakeCheckpoint) -> LedgerHead:
     """Sign the ledger as it stands: origin, number of entries, Merkle root. Keep it elsewhere to detect rewriting.

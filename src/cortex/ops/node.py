@@ -14,9 +14,10 @@ from cortex.files import found
 from cortex.ledger import chain, sealing
 from cortex.meaning import filling
 from cortex.memory import derived, figures
-from cortex.ops import signing
+from cortex.ops import signing, verification
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
+from cortex.ops.verification import LastRun
 from cortex.trust import log as logs
 
 _GROUP = "Node"
@@ -68,6 +69,7 @@ class Status(Struct, frozen=True, kw_only=True):
     """Figures of the file. Sizes in bytes; `facts` counts those that are believed, `origins` the logs of the ledger.
 
     `embedder` made the `vectors`; `pending` facts have none yet. `trouble` is what last kept this process from it.
+    `verified` is the last verification of each log.
     """
 
     version: str
@@ -91,6 +93,7 @@ class Status(Struct, frozen=True, kw_only=True):
     vectors: int
     pending: int
     trouble: str | None
+    verified: list[LastRun]
 
 
 class ReadStatus(Request[Status], frozen=True, kw_only=True):
@@ -125,6 +128,7 @@ async def status(ctx: Context, request: ReadStatus) -> Status:
             vectors=integer(tx, "SELECT count(*) FROM vector"),
             pending=ctx.meaning.waiting(tx),
             trouble=ctx.meaning.trouble,
+            verified=verification.last_runs(tx),
         )
 
     return await ctx.database.read(read)

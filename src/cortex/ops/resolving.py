@@ -7,7 +7,7 @@ from msgspec import Meta
 from cortex import limits
 from cortex.db.connect import Tx
 from cortex.memory import votable
-from cortex.ops import fields, signing
+from cortex.ops import fields, rotating, signing
 from cortex.ops.balloting import Reason, keep_reason, reason_digest
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
@@ -65,13 +65,14 @@ async def resolve(ctx: Context, request: ResolveFact) -> Resolution:
     Those who voted gain or lose reputation by it at once.
     """
     await signing.ensure_log(ctx)
+    # Unlocking the key takes as long as its passphrase is meant to: not inside the transaction.
+    _, admin = await rotating.admin(ctx)
     at, event_id, salt = ctx.now(), ctx.new_id(), ctx.new_salt()
 
     def decide(tx: Tx) -> Proposal[Resolution]:
         log = logs.needed(tx)
         on = votable.newest(tx, request.id)
         votable.outdated(on, request.revision, None)
-        admin = signing.admin(ctx, log)
         event = FactResolved(
             at=at,
             fact=on.fact,

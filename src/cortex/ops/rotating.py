@@ -6,12 +6,13 @@ used again by the next attempt. Neither is ever lost.
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from cortex import files
 from cortex.db.connect import Tx
-from cortex.errors import Forbidden, KeyNotValid
+from cortex.errors import KeyNotValid, Locked
 from cortex.ops import signing
 from cortex.ops.context import Context
 from cortex.trust import keyfiles, private
@@ -25,10 +26,15 @@ from cortex.trust.log import Log
 @asynccontextmanager
 async def alone(path: Path) -> AsyncIterator[None]:
     """Nobody else rotates the key in `path`, from the event to the file."""
+    # The lock of the file itself is taken for each change of it, so this is another one.
+    lock = private.alone(path.with_name(f"{path.name}.rotation"))
+    # A thread of its own: those who wait must not take the threads that the holder goes on with.
+    waiting = ThreadPoolExecutor(1)
     with ExitStack() as stack:
-        # The lock of the file itself is taken for each change of it, so this is another one.
-        lock = private.alone(path.with_name(f"{path.name}.rotation"))
-        await asyncio.to_thread(stack.enter_context, lock)
+        try:
+            await asyncio.get_running_loop().run_in_executor(waiting, stack.enter_context, lock)
+        finally:
+            waiting.shutdown(wait=False)
         yield
 
 
@@ -54,6 +60,22 @@ async def finish(ctx: Context, log: Log, path: Path, name: str) -> AgentKey | No
     await asyncio.to_thread(keyfiles.take_next, path)
     ctx.keyring.forget()
     return waiting
+
+
+def place_of(ctx: Context, log: Log, name: str) -> Path | None:
+    """Where a key of an agent lies on this machine: its own, else the one that Cortex keeps for it."""
+    own = keyfiles.agent_path(ctx.settings.home, log.origin, name)
+    kept = keyfiles.custody_path(ctx.settings.home, log.origin, name)
+    return next((path for path in (own, kept) if files.found(path) is not None), None)
+
+
+async def recover(ctx: Context, log: Log, name: str) -> Path | None:
+    """As `place_of`, with what a crash left of a rotation finished."""
+    path = place_of(ctx, log, name)
+    if path is not None and waits(path):
+        async with alone(path):
+            await finish(ctx, log, path, name)
+    return path
 
 
 async def finish_admin(ctx: Context, file: AdminKeyFile) -> bool:
@@ -103,5 +125,5 @@ def passphrase(ctx: Context, file: AdminKeyFile) -> str | None:
     """The passphrase as it was given. Raises Forbidden where there is none and the key is locked."""
     given = ctx.settings.admin_passphrase
     if given is None and file.state == "locked":
-        raise Forbidden(f"the admin key {file.path} is locked", "set CORTEX_ADMIN_PASSPHRASE to its passphrase")
+        raise Locked(f"the admin key {file.path} is locked", "set CORTEX_ADMIN_PASSPHRASE to its passphrase")
     return None if given is None else str(given)

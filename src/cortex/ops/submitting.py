@@ -11,7 +11,7 @@ from cortex.errors import ClockAhead, Invalid
 from cortex.memory import votable
 from cortex.ops import agent_changes, fields, policies
 from cortex.ops.agent_changes import GROUP
-from cortex.ops.balloting import Reason, reason_digest
+from cortex.ops.balloting import Reason, keep_reason, reason_digest
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, operation
@@ -144,10 +144,7 @@ def _answer(tx: Tx, request: SubmitEvent, signed: Signed, done: Applied) -> Subm
         and request.reason is not None
         and request.salt is not None
     ):
-        tx.execute(
-            "INSERT INTO vote_reason (event_id, fact, salt, reason) VALUES (?, ?, ?, ?)",
-            (event.id, event.fact, bytes.fromhex(request.salt), request.reason),
-        )
+        keep_reason(tx, event.id, event.fact, bytes.fromhex(request.salt), request.reason)
     return SubmittedEvent(
         kind=signed.kind,
         event_id=event.id,

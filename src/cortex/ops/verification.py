@@ -215,6 +215,37 @@ def record(tx: Tx, run: VerificationRun) -> None:
     )
 
 
+class LastRun(Struct, frozen=True, kw_only=True):
+    """The last verification of a log that was written down, and the codes of what it found."""
+
+    log: str
+    at: str
+    ok: bool
+    incremental: bool
+    codes: list[str]
+
+
+def last_runs(tx: Tx) -> list[LastRun]:
+    """The last run of each log, of any process."""
+    rows = tx.execute(
+        "SELECT log, finished_at, ok, incremental, findings FROM vote_integrity_checks WHERE id IN"
+        " (SELECT max(id) FROM vote_integrity_checks GROUP BY log) ORDER BY log"
+    )
+    return [
+        LastRun(log=str(log), at=str(at), ok=bool(ok), incremental=bool(part), codes=_codes(str(findings)))
+        for log, at, ok, part, findings in rows
+    ]
+
+
+def _codes(findings: str) -> list[str]:
+    """The codes of findings as they are written down, each once."""
+    try:
+        found = msgspec.json.decode(findings, type=list[Finding])
+    except msgspec.DecodeError:
+        return []  # somebody changed what was written down
+    return list(dict.fromkeys(finding.code for finding in found))
+
+
 async def verify_in_worker(task: VerificationTask, progress: Progress) -> Verification:
     """The same in a process of its own, so that this one keeps answering. Cancelling ends the process."""
     return await in_worker("cortex.ops.verification", task, Verification, progress)

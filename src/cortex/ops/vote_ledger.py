@@ -155,7 +155,7 @@ class MakeVoteCheckpoint(Request[VoteLogHead], frozen=True, kw_only=True):
     file="needed",
     method="vote_checkpoint",
     cli=(Cli("vote-ledger checkpoint", group=_GROUP),),
-    mcp=Tool("trust", title="Sign a checkpoint of the votes log", idempotent=True, hidden=("timestamp",)),
+    mcp=Tool("trust", title="Sign a checkpoint of the votes log", idempotent=True),
 )
 async def checkpoint(ctx: Context, request: MakeVoteCheckpoint) -> VoteLogHead:
     """Sign the votes log as it stands, and have the configured witnesses take that.
@@ -203,10 +203,13 @@ class VerifyVotes(Request[VotesReport], frozen=True, kw_only=True):
     signatures: Annotated[bool, Meta(description="Also every signature of agents and admins.")] = True
     policy: Annotated[bool, Meta(description="Also compute every weight, reputation and verdict anew.")] = True
     text: Annotated[bool, Meta(description="Also the facts that were voted on, and the reasons.")] = True
-    receipts: Annotated[
-        list[fields.FilePath],
-        Meta(description="Files of receipts to compare with; those kept here unless given.", max_length=100),
-    ] = []
+    receipts: (
+        Annotated[
+            list[fields.FilePath],
+            Meta(description="Files of receipts to compare with; those kept here unless given.", max_length=100),
+        ]
+        | None
+    ) = None
 
 
 @operation(
@@ -226,7 +229,7 @@ async def verify(ctx: Context, request: VerifyVotes) -> VotesReport:
     task = vote_verification.task_of(
         ctx, incremental=request.incremental, signed=request.signatures, policy=request.policy, text=request.text
     )
-    receipts = [Path(name) for name in request.receipts] or None
+    receipts = [Path(name) for name in request.receipts] if request.receipts else None
     return await checking.votes(ctx, task, Alerts(ctx.settings), receipts)
 
 

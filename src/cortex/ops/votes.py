@@ -12,7 +12,7 @@ from cortex.db.connect import Tx
 from cortex.errors import CortexError, Invalid, KeyNotValid
 from cortex.memory import votable
 from cortex.memory.votable import Votable
-from cortex.ops import fields, signing
+from cortex.ops import fields, rotating, signing
 from cortex.ops.balloting import DecidedVote, Deciding, NewVote, ballot_of, brought, keep_reason, numbered
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
@@ -156,8 +156,11 @@ async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) ->
     try:
         counted = await ctx.journal.order(decide)
     except KeyNotValid:
-        # Another process may have rotated the key that was read before.
+        # Another process may have rotated the key that was read before, or a crash left its rotation half done.
         ctx.keyring.forget()
+        log = await ctx.database.read(logs.needed)
+        for name in {vote.agent or ctx.caller.actor for vote, ballot in zip(votes, ballots, strict=True) if not ballot}:
+            await rotating.recover(ctx, log, name)
         counted = await ctx.journal.order(decide)
     return [await _promised(ctx, vote, decided) for vote, decided in zip(counted, kept, strict=True)]
 

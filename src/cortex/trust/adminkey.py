@@ -16,7 +16,7 @@ from nacl.pwhash import argon2id
 from nacl.secret import SecretBox
 
 from cortex import files, limits
-from cortex.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound, Unavailable
+from cortex.errors import Conflict, Corrupt, Forbidden, Invalid, Locked, NotFound, Unavailable
 from cortex.ledger.checkpoint import SEED_BYTES, decode_base64, encode_base64
 from cortex.trust import private
 from cortex.trust.keyfiles import SEED_PATTERN, AgentKey, decode_seed, log_folder
@@ -134,7 +134,7 @@ class AdminKeyFile:
         if isinstance(held, bytes):
             return AgentKey(NAME, held)
         if passphrase is None:
-            raise Forbidden(f"the admin key {path} is locked", "give its passphrase")
+            raise Locked(f"the admin key {path} is locked", "set CORTEX_ADMIN_PASSPHRASE to its passphrase")
         return AgentKey(NAME, _unboxed(path, held, passphrase))
 
     def _read(self, path: Path) -> bytes | _Boxed:

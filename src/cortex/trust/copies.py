@@ -3,6 +3,7 @@
 It lies beside what is remembered of the file. A copy that is damaged, or of another log than the file's, is not used.
 """
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ def blank(name: str) -> Tx:
     # With no journal at all an event that the rules refuse could not be undone.
     connection.execute("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY").fetchall()
     migrate.apply(connection, migrate.shipped())
-    connection.execute("BEGIN")
+    # Its lock tells others that somebody is at work in it.
+    connection.execute("BEGIN IMMEDIATE")
     return connection
 
 
@@ -35,16 +37,30 @@ class Copy:
     """
 
     def __init__(self, file: Path | None, held: Tx | None) -> None:
-        self._file, self._temporary = file, None if held is not None else _temporary(file)
+        self._file = file
+        self._temporary: Path | None = None
         self.resumed = held is not None
-        self.tx: Tx = held if held is not None else blank(self._temporary or ":memory:")
+        if held is not None:
+            self.tx: Tx = held
+        else:
+            self._begin(on_disk=True)
 
     def start_anew(self, *, on_disk: bool = True) -> None:
         """Go on with an empty copy."""
         self.close()
-        self._temporary = _temporary(self._file if on_disk else None)
         self.resumed = False
-        self.tx = blank(self._temporary or ":memory:")
+        self._begin(on_disk=on_disk)
+
+    def _begin(self, *, on_disk: bool) -> None:
+        self._temporary = _temporary(self._file) if on_disk and self._file is not None else None
+        if self._temporary is not None:
+            try:
+                self.tx = blank(str(self._temporary))
+                return
+            except apsw.Error:  # a full disk, say: memory has to do
+                self._temporary.unlink(missing_ok=True)
+                self._temporary = None
+        self.tx = blank(":memory:")
 
     def keep(self) -> str | None:
         """Let the copy last, for the next run to resume. Returns why that could not be done, None where it was."""
@@ -52,7 +68,7 @@ class Copy:
             self.tx.execute("COMMIT")
             self.tx.close()
             if self._temporary is not None and self._file is not None:
-                _replace(Path(self._temporary), self._file)
+                _replace(self._temporary, self._file)
                 self._temporary = None
         except (apsw.Error, OSError) as error:
             return f"the next verification of votes has to begin anew ({error})"
@@ -62,7 +78,7 @@ class Copy:
         """Leave the copy; what was not kept is gone."""
         self.tx.close()
         if self._temporary is not None:
-            Path(self._temporary).unlink(missing_ok=True)
+            self._temporary.unlink(missing_ok=True)
             self._temporary = None
 
 
@@ -117,27 +133,36 @@ def _is_beginning(copy: Tx, tx: Tx, origin: str, size: int, root: bytes) -> bool
     return True
 
 
-def _temporary(file: Path | None) -> str | None:
-    """A new file beside `file`; None where that cannot be made, and memory has to do."""
-    if file is None:
-        return None
+def _temporary(file: Path) -> Path | None:
+    """A new file beside `file`; None where that cannot be made. What runs that were killed left is removed first."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in file.parent.glob(f".{file.name}.*"):
+            if not _in_use(left):
+                left.unlink(missing_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     except OSError:
         return None
     os.close(handle)
-    return name
+    return Path(name)
+
+
+def _in_use(file: Path) -> bool:
+    """Whether another verification is at work in a file."""
+    try:
+        with closing(apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+            connection.execute("BEGIN EXCLUSIVE").fetchall()
+    except apsw.BusyError:
+        return True
+    except apsw.Error:
+        return False  # it is no database, so nobody can be at work in it
+    return False
 
 
 def _replace(new: Path, file: Path) -> None:
     """Put a finished copy in the place of the one before, unless another verification is at that one."""
-    if file.is_file():
-        with closing(apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
-            try:
-                connection.execute("BEGIN EXCLUSIVE").fetchall()
-            except (apsw.NotADBError, apsw.CorruptError):
-                pass  # nobody can be at work in it
+    if file.is_file() and _in_use(file):
+        raise BlockingIOError(errno.EBUSY, "another verification is at it")
     # The journal of a run that crashed would be played back into the new file.
     file.with_name(f"{file.name}-journal").unlink(missing_ok=True)
     new.replace(file)
