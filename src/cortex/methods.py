@@ -485,8 +485,8 @@ class Methods:
     async def init_vote_ledger(self) -> VoteLogHead:
         """Begin the votes log where there is none: its admin key is made here, and its state signed.
 
-        Where the file was put back from a backup, or this node's key is another than the log names, the admin key says in
-        the log that it goes on from here.
+        Where the file was put back from a backup, or this node's key is another than the log names, the admin key says
+        in the log that it goes on from here.
         """
         return await self.call(InitVoteLog())
 
@@ -506,7 +506,7 @@ class Methods:
         text: bool | None = None,
         receipts: list[str] | None = None,
     ) -> VotesReport:
-        """Check every entry, signature, weight and checkpoint of the votes log, and compare with what others keep of it.
+        """Check every entry, signature, weight and checkpoint of the votes log, and compare with what others keep.
 
         That is: what was remembered outside the file, the receipts of agents, the witnesses. The report claims no more
         than was checked. Each run is written down in the file.
@@ -601,7 +601,7 @@ class Methods:
         checkpoint: list[str] | None = None,
         receipts: list[str] | None = None,
     ) -> ExternalReport:
-        """Check what somebody exported of either log, with the offline verifier: needs only the file and a key to trust."""
+        """Check what somebody exported of either log, with the offline verifier: needs the file and a key to trust."""
         return await self.call(VerifyExternal(**_given(locals())))
 
     async def backup(self, target: str) -> BackedUp:

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
 from cortex import times
-from cortex.errors import Conflict, CortexError, Forbidden, Invalid, KeyNotValid, NotFound, TooLarge, Unavailable
+from cortex.errors import (
+    Conflict,
+    CortexError,
+    Forbidden,
+    Invalid,
+    KeyNotValid,
+    Locked,
+    NotFound,
+    TooLarge,
+    Unavailable,
+)
 from cortex.ops.agent_changes import RevokeAgent, TrustAgent
 from cortex.ops.agent_keys import AddAgentKey, RotateAgentKey
 from cortex.ops.agents import AddAgent, ListAgents, ShowAgent
@@ -128,7 +138,7 @@ def test_a_locked_admin_key_gives_trust_with_its_passphrase_only(memory: Memory,
     memory.call(AddAgent(name="ann"))
     AdminKeyFile(admin_path(memory), origin_of(memory), EASY).lock("open sesame")
 
-    refused(memory, AddAgent(name="bob", trust="standard"), Forbidden, "is locked")
+    refused(memory, AddAgent(name="bob", trust="standard"), Locked, "is locked")
     untrusted = memory.call(AddAgent(name="bob"))
     standard = opening(admin_passphrase="open sesame").call(AddAgent(name="cem"))
     wrong = opening(admin_passphrase="open barley")

@@ -29,14 +29,13 @@ from cortex.errors import (
 )
 from cortex.ids import uuid7
 from cortex.ops.agents import AddAgent, ListAgents, ShowAgent
-from cortex.ops.balloting import reason_digest
 from cortex.ops.facts import ForgetFact, RetractFact, ReviseFact
 from cortex.ops.policies import SetPolicy
 from cortex.ops.submitting import SubmitEvent, SubmittedEvent
 from cortex.ops.views import ShowFact
 from cortex.ops.votes import CastVote, ReadVotes
 from cortex.trust import keyfiles, policy
-from cortex.trust.events import KINDS, Signed, decode, encode, message, verify
+from cortex.trust.events import KINDS, Signed, decode, encode, message, reason_digest, verify
 from opened import Memory
 
 ANN, EVE = SigningKey(b"a" * 32), SigningKey(b"e" * 32)
@@ -173,7 +172,7 @@ def test_a_policy_and_an_admin_key_from_another_machine_are_in_force(remote: Rem
 
 def test_a_resolution_from_another_machine_settles_the_fact_and_keeps_its_reason(remote: Remote) -> None:
     fact, salt = remote.memory.store("Invoices leave on the 3rd"), b"s" * 16
-    signed = remote.resolve(fact.id, reason_digest=reason_digest(salt, "I looked"))
+    signed = remote.resolve(fact.id, reason_digest=reason_digest(salt, "I looked").hex())
     request = SubmitEvent(kind="resolve", event=signed.event, sigs=signed.sigs, reason="I looked", salt=salt.hex())
 
     remote.submit(request)
@@ -185,7 +184,7 @@ def test_a_resolution_from_another_machine_settles_the_fact_and_keeps_its_reason
 
 def test_a_resolution_given_again_after_its_fact_was_forgotten_brings_no_reason_back(remote: Remote) -> None:
     fact, salt = remote.memory.store("Invoices leave on the 3rd"), b"s" * 16
-    signed = remote.resolve(fact.id, reason_digest=reason_digest(salt, "I looked"))
+    signed = remote.resolve(fact.id, reason_digest=reason_digest(salt, "I looked").hex())
     request = SubmitEvent(kind="resolve", event=signed.event, sigs=signed.sigs, reason="I looked", salt=salt.hex())
     remote.submit(request)
     remote.memory.call(ForgetFact(id=fact.id))

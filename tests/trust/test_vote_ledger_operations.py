@@ -11,10 +11,11 @@ from tests.ledger.test_timestamp import made_authority
 from cortex import maintenance, settings
 from cortex.errors import Corrupt, Forbidden, Invalid, NotFound, Unavailable
 from cortex.ledger import checkpoint, cosignature
+from cortex.ops.agents import AddAgent
 from cortex.ops.checking import VotesReport
 from cortex.ops.facts import ForgetFact, ReviseFact
 from cortex.ops.ledger import VerifyLedger
-from cortex.ops.node import Backup
+from cortex.ops.node import Backup, ReadStatus
 from cortex.ops.resolving import ResolveFact
 from cortex.ops.resubmitting import ResubmitVotes
 from cortex.ops.vote_ledger import AcceptVotes, InitVoteLog, MakeVoteCheckpoint, VerifyVotes
@@ -202,6 +203,26 @@ def test_each_run_is_written_down(memory: Memory) -> None:
         rows = connection.execute("SELECT log, ok, incremental, size FROM vote_integrity_checks ORDER BY id").fetchall()
 
     assert [("votes", 1, 0, 1), ("votes", 1, 1, 1), ("transactions", 1, 0, 2)] == rows
+
+
+def test_a_run_that_cannot_be_written_down_is_told_all_the_same(memory: Memory) -> None:
+    memory.call(InitVoteLog())
+    with memory.sql() as connection:
+        connection.execute("DROP TABLE vote_integrity_checks")
+
+    report = memory.call(VerifyVotes())
+
+    assert {"SCHEMA"} == codes(report)
+    assert "not written down" in (report.not_remembered or "")
+
+
+def test_what_somebody_wrote_among_the_runs_breaks_no_status(memory: Memory) -> None:
+    memory.call(InitVoteLog())
+    memory.call(VerifyVotes())
+    with memory.sql() as connection:
+        connection.execute("UPDATE vote_integrity_checks SET findings = 'junk', finished_at = 'junk'")
+
+    assert [("votes", "junk", [])] == [(run.log, run.at, run.codes) for run in memory.call(ReadStatus()).verified]
 
 
 def test_a_vote_that_is_gone_is_missed_by_the_receipts_of_its_agent(memory: Memory, tmp_path: Path) -> None:
@@ -461,6 +482,47 @@ def test_votes_that_a_backup_lacks_are_handed_in_again_from_the_receipts(memory:
         assert (2, 0) == (twice.present, twice.taken)
         assert [-1] == [vote.vote for vote in again.call(ReadVotes(id=two.id)).votes]
         assert second.entry != held(again)[second.vote_id].idx
+
+
+def test_a_run_that_ended_before_it_could_keep_a_receipt_is_finished_by_the_next(
+    memory: Memory, tmp_path: Path
+) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    origin = memory.call(InitVoteLog()).origin
+    memory.call(CastVote(id=fact.id, vote=-1, agent="ann"))
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    counted = memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    restored(memory, tmp_path / "backup.db")
+    place = keyfiles.receipts_path(memory.home, origin, "ann")
+    before = place.read_bytes()
+
+    with memory.reopen() as again:
+        again.call(ResubmitVotes())
+        place.write_bytes(before)
+        assert not again.call(VerifyVotes()).ok
+        done = again.call(ResubmitVotes())
+
+        assert (2, 0) == (done.present, done.taken)
+        assert counted.entry != held(again)[counted.vote_id].idx
+        assert again.call(VerifyVotes()).ok
+
+
+def test_an_agent_that_the_backup_does_not_know_has_to_be_registered_first(memory: Memory, tmp_path: Path) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    restored(memory, tmp_path / "backup.db")
+
+    with memory.reopen() as again:
+        refused = again.call(ResubmitVotes()).refused
+        again.call(AddAgent(name="ann"))
+        done = again.call(ResubmitVotes())
+
+    assert ["not_found"] == [left.kind for left in refused]
+    assert "cortex agent add" in refused[0].told
+    assert 1 == done.taken
 
 
 def test_ballots_that_no_longer_fit_are_told_apart(memory: Memory, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
+from cortex.cli import trust
 from cortex.cli.listing import details
 from cortex.cli.terminal import Screen, Spans, block, cells, one_line, printable
 from cortex.ids import short
@@ -14,7 +15,6 @@ from cortex.ops.facts import StoredFacts
 from cortex.ops.projects import Projects, ProjectSummary
 from cortex.ops.search import SearchResult
 from cortex.ops.views import FactHistory, FactPage, FactView
-from cortex.ops.votes import ShownVote
 
 _QUOTED = "  | "
 _CONTENT_CELLS_MIN = 20
@@ -63,7 +63,7 @@ def view(fact: FactView, screen: Screen) -> Iterator[str]:
     yield line(fact, screen, content=[(f"revision {fact.revision}", False)])
     yield from block(fact.content, _QUOTED)
     yield from details(_details(fact))
-    yield from _votes(fact)
+    yield from _votes(fact, screen)
     if fact.revisions:
         yield "revisions:"
         yield from _revisions(fact.revisions, screen)
@@ -72,23 +72,15 @@ def view(fact: FactView, screen: Screen) -> Iterator[str]:
         yield from _slot(fact.slot, screen)
 
 
-def _votes(fact: FactView) -> Iterator[str]:
+def _votes(fact: FactView, screen: Screen) -> Iterator[str]:
     """Where the fact stands by its votes, what is missing, and each vote with what it weighs."""
     if not fact.votes and fact.verdict == "none":
         return
     settled = " (resolved by a person)" if fact.resolved else ""
     yield f"votes: score {fact.consensus_score:.2f}, verdict {fact.verdict}{settled}"
-    yield from (f"  missing: {part}" for part in fact.missing)
-    yield from (vote_line(vote) for vote in fact.votes)
-
-
-def vote_line(vote: ShownVote) -> str:
-    """A vote on one line: `  +1  bob  standard  weight 1.099, adds +1.099  "saw it"`."""
-    weight = f"weight {vote.weight:.3f}, adds {vote.contribution:+.3f}"
-    kept = ", signed by the server" if vote.custody == "server" else ""
-    why = f" ({vote.why_zero})" if vote.why_zero is not None else ""
-    reason = f'  "{one_line(vote.reason)}"' if vote.reason is not None else ""
-    return f"  {vote.vote:+d}  {one_line(vote.agent)}  {vote.level}  {weight}{kept}{why}{reason}"
+    if fact.missing:
+        yield f"still missing: {'; '.join(fact.missing)}"
+    yield from trust.vote_lines(fact.votes, screen)
 
 
 def page(found: FactPage, screen: Screen) -> Iterator[str]:

@@ -74,19 +74,24 @@ def votes(found: FactVotes, screen: Screen) -> Iterator[str]:
     """Where a fact stands, then each vote with its weight and reason."""
     yield f"{short(found.fact)}  revision {found.revision}"
     yield from _standing(found)
-    width = max((cells(vote.agent) for vote in found.votes), default=0)
-    for vote in found.votes:
-        name = one_line(vote.agent)
-        told = f"entry {vote.entry}, {age(vote.at, screen.now)}" + (f", {_SERVER}" if vote.custody == "server" else "")
-        yield f"  {_SIGNS[vote.vote]}  {name}{' ' * (width - cells(name))}  {vote.level}  {_weight(vote)}  ({told})"
-        if vote.reason is not None:
-            yield screen.line([(f"      {one_line(vote.reason)}", False)])
+    yield from vote_lines(found.votes, screen)
     if not found.votes:
         yield "  nobody has voted on it"
     if found.more:
         yield f"and {found.more:,} more: raise --limit"
     if found.earlier:
         yield f"votes on earlier revisions, which do not count: {found.earlier:,}"
+
+
+def vote_lines(votes: list[ShownVote], screen: Screen) -> Iterator[str]:
+    """Each vote with what it weighs and adds, or why it adds nothing, and its reason below it."""
+    width = max((cells(vote.agent) for vote in votes), default=0)
+    for vote in votes:
+        name = one_line(vote.agent)
+        told = f"entry {vote.entry}, {age(vote.at, screen.now)}" + (f", {_SERVER}" if vote.custody == "server" else "")
+        yield f"  {_SIGNS[vote.vote]}  {name}{' ' * (width - cells(name))}  {vote.level}  {_weight(vote)}  ({told})"
+        if vote.reason is not None:
+            yield screen.line([(f"      {one_line(vote.reason)}", False)])
 
 
 def resolution(found: Resolution, screen: Screen) -> Iterator[str]:

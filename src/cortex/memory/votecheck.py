@@ -13,8 +13,6 @@ from cortex.progress import Progress
 from cortex.trust import events
 from cortex.trust.events import FactResolved
 
-REASON_PREFIX = b"cortex-reason/v1\n"
-
 
 class _Said(NamedTuple):
     """What a vote or a resolution says of the text that it is about."""
@@ -119,7 +117,7 @@ def _held_reason(tx: Tx, said: _Said) -> tuple[Any, ...] | None:
 
 def _check_reason(tx: Tx, said: _Said, held: tuple[Any, ...]) -> tuple[str, str] | None:
     fact, salt, reason = held
-    if fact != said.fact or said.reason != hmac.digest(salt, REASON_PREFIX + reason.encode(), "sha256"):
+    if fact != said.fact or said.reason != events.reason_digest(salt, reason):
         return "REASON_CHANGED", f"the reason of {said.event_id} is not the one that was recorded"
     if _is_erased(tx, fact):
         return "REASON_CHANGED", f"fact {fact} was forgotten and the reason of {said.event_id} is held all the same"

@@ -51,19 +51,25 @@ class Alerts:
         self._ending.set()
 
     def _queue(self, body: bytes) -> None:
-        try:
-            self._waiting.put_nowait(body)
-        except queue.Full:
-            _complain("too many alerts wait for the webhook; this one is not sent")
-            return
         with self._starting:
+            try:
+                self._waiting.put_nowait(body)
+            except queue.Full:
+                _complain("too many alerts wait for the webhook; this one is not sent")
+                return
             if self._thread is None:
                 self._thread = threading.Thread(target=self._send_all, name="cortex-alerts", daemon=True)
                 self._thread.start()
 
     def _send_all(self) -> None:
+        """Until nothing waits; the next alert starts another thread."""
         while not self._ending.is_set():
-            body = self._waiting.get()
+            with self._starting:
+                try:
+                    body = self._waiting.get_nowait()
+                except queue.Empty:
+                    self._thread = None
+                    return
             try:
                 self._send(body)
             finally:

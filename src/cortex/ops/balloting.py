@@ -1,7 +1,5 @@
 """Deciding on votes inside a transaction: on which text, by whose key, and whether both may be."""
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -133,7 +131,7 @@ class Deciding:
         votable.outdated(on, vote.revision, None)
         held = self._signer(name)
         self._check_project(held.public, name, on)
-        digest = None if vote.reason is None else reason_digest(salt, vote.reason)
+        digest = None if vote.reason is None else events.reason_digest(salt, vote.reason).hex()
         event = Ballot(
             agent=name,
             at=self._at,
@@ -161,7 +159,8 @@ class Deciding:
         salt = None if vote.salt is None else bytes.fromhex(vote.salt)
         if not repeated:
             self._check_ballot(ballot, on, vote.revision)
-        if vote.reason is not None and salt is not None and reason_digest(salt, vote.reason) != ballot.reason_digest:
+        told = None if vote.reason is None or salt is None else events.reason_digest(salt, vote.reason).hex()
+        if told not in {None, ballot.reason_digest}:
             raise Invalid("the reason is not the one that the ballot was signed with", "give its reason and salt")
         return DecidedVote(on, signed, self._custody(ballot.key), salt, vote.reason, None)
 
@@ -266,7 +265,3 @@ def keep_reason(tx: Tx, event_id: str, fact: str, salt: bytes, reason: str) -> N
     tx.execute(
         "INSERT INTO vote_reason (event_id, fact, salt, reason) VALUES (?, ?, ?, ?)", (event_id, fact, salt, reason)
     )
-
-
-def reason_digest(salt: bytes, reason: str) -> str:
-    return hmac.new(salt, b"cortex-reason/v1\n" + reason.encode(), hashlib.sha256).hexdigest()

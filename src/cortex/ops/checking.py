@@ -1,9 +1,10 @@
 """Verifications as they are run: here or in a worker, held against outside memory, written down, told where need be."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta, structs
 
@@ -20,6 +21,8 @@ from cortex.ops.vote_verification import VoteTask, VoteVerification
 from cortex.trust import log as logs
 from cortex.trust import outside
 from cortex.trust.outside import HeldNote, HeldReceipt, Outside, ReceiptsChecked
+
+T = TypeVar("T")
 
 
 class VotesReport(VoteVerification, frozen=True, kw_only=True):
@@ -78,7 +81,7 @@ async def votes(
     checked = await vote_verification.checked(ctx, task)
     report = VotesReport(**structs.asdict(checked), outside=[])
     if checked.origin is not None:
-        report = await _held_against(ctx, report, checked.origin, receipts, set_aside=set_aside)
+        report = await _held_against(ctx, task, report, receipts, set_aside=set_aside)
     run = vote_verification.run_of(report, task, started_at, ctx.now())
     unwritten = await _finish(ctx, run, report.origin, alerts)
     return structs.replace(report, not_remembered=_both(report.not_remembered, unwritten))
@@ -106,13 +109,23 @@ async def _finish(ctx: Context, run: VerificationRun, origin: str | None, alerts
     return None
 
 
+async def _aside(task: VoteTask, run: Callable[[], T]) -> T:
+    """What `run` returns. It may take a while, so it is not for an event loop that others use.
+
+    A task that stands back has a loop of its own, in a thread that nothing waits for at the end of the process.
+    """
+    return run() if task.nice else await asyncio.to_thread(run)
+
+
 async def _held_against(
-    ctx: Context, report: VotesReport, origin: str, receipts: list[Path] | None, *, set_aside: bool
+    ctx: Context, task: VoteTask, report: VotesReport, receipts: list[Path] | None, *, set_aside: bool
 ) -> VotesReport:
     """The report with what others keep of the log. All of that is read before the log is."""
-    notes, told = await asyncio.to_thread(_notes, ctx, origin)
-    own = set(await asyncio.to_thread(outside.own_files, ctx.settings.home, origin))
-    held, unread = await asyncio.to_thread(_receipts, own, receipts)
+    origin = report.origin
+    assert origin is not None, "what has no origin is held against nothing"
+    notes, told = await _aside(task, lambda: _notes(ctx, origin))
+    own = set(await _aside(task, lambda: outside.own_files(ctx.settings.home, origin)))
+    held, unread = await _aside(task, lambda: _receipts(own, receipts))
     seen, missed, done = Findings(), Findings(), ReceiptsChecked()
     await ctx.database.read(lambda tx: _compare(tx, Outside(seen, own, done), notes, []))
     for start in range(0, len(held), limits.TEXT_CHUNK_LEAVES):
@@ -122,7 +135,7 @@ async def _held_against(
     told += [*unread, *_summed(held, done)]
     found = [*report.findings, *seen.list]
     if set_aside:
-        told += await asyncio.to_thread(_put_aside, sorted(done.unfit & own))
+        told += await _aside(task, lambda: _put_aside(sorted(done.unfit & own)))
     else:
         found += missed.list
     more = report.more_findings + seen.more + (0 if set_aside else missed.more)

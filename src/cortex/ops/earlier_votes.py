@@ -20,7 +20,7 @@ from cortex.importers.cortex4_votes import ChainFinding, OldAgent, OldTrust, Old
 from cortex.importers.items import place
 from cortex.memory import votable
 from cortex.ops import signing
-from cortex.ops.balloting import keep_reason, reason_digest
+from cortex.ops.balloting import keep_reason
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.trust import events, keyfiles
@@ -309,7 +309,7 @@ def _signed(tx: Tx, log: Log, vote: _Cast, held: EventSigner | None, event_id: s
         id=event_id,
         key=held.public,
         log=log.origin,
-        reason_digest=reason_digest(vote.salt, reason_of(vote.old)),
+        reason_digest=events.reason_digest(vote.salt, reason_of(vote.old)).hex(),
         v=events.VERSION,
         vote=vote.old.vote,
     )

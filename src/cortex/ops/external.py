@@ -56,7 +56,7 @@ class VerifyExternal(Request[ExternalReport], frozen=True, kw_only=True):
     cli=(Cli("ledger verify-external PATH", group=_GROUP), Cli("vote-ledger verify-external PATH", group=_GROUP)),
 )
 async def verify_external(ctx: Context, request: VerifyExternal) -> ExternalReport:
-    """Check what somebody exported of either log, with the offline verifier: needs only the file and a key to trust."""
+    """Check what somebody exported of either log, with the offline verifier: needs the file and a key to trust."""
     # A command has the machine to itself; in a process that serves others one core is enough.
     jobs = min(limits.VERIFY_JOBS_MAX, os.cpu_count() or 1) if ctx.caller.face == "cli" else 1
     report = await asyncio.to_thread(

@@ -8,7 +8,7 @@ from cortex import limits
 from cortex.db.connect import Tx
 from cortex.memory import votable
 from cortex.ops import fields, rotating, signing
-from cortex.ops.balloting import Reason, keep_reason, reason_digest
+from cortex.ops.balloting import Reason, keep_reason
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, operation
@@ -80,7 +80,7 @@ async def resolve(ctx: Context, request: ResolveFact) -> Resolution:
             id=event_id,
             key=admin.public,
             log=log.origin,
-            reason_digest=None if request.reason is None else reason_digest(salt, request.reason),
+            reason_digest=None if request.reason is None else events.reason_digest(salt, request.reason).hex(),
             truth=_TRUTHS[request.truth],
             v=events.VERSION,
         )

@@ -104,7 +104,7 @@ class _Tally:
             self.more += 1
             return
         told = {name: str(receipt.ballot.get(name))[: limits.NAME_CHARS_MAX] for name in ("agent", "fact")}
-        left = LeftBallot(vote_id=receipt.id, kind=error.kind, told=error.message, **told)
+        left = LeftBallot(vote_id=receipt.id, kind=error.kind, told=str(error), **told)
         outdated = isinstance(error, RevisionConflict | Retracted | Forgotten)
         (self.outdated if outdated else self.refused).append(left)
 

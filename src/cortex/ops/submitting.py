@@ -11,7 +11,7 @@ from cortex.errors import ClockAhead, Invalid
 from cortex.memory import votable
 from cortex.ops import agent_changes, fields, policies
 from cortex.ops.agent_changes import GROUP
-from cortex.ops.balloting import Reason, keep_reason, reason_digest
+from cortex.ops.balloting import Reason, keep_reason
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, operation
@@ -108,7 +108,7 @@ def _signed(request: SubmitEvent) -> Signed:
 def _check_reason(request: SubmitEvent, event: FactResolved) -> None:
     if request.reason is None or request.salt is None:
         return
-    if reason_digest(bytes.fromhex(request.salt), request.reason) != event.reason_digest:
+    if events.reason_digest(bytes.fromhex(request.salt), request.reason).hex() != event.reason_digest:
         raise Invalid("the reason is not the one that the event was signed with", "give its reason and salt")
 
 

@@ -64,8 +64,8 @@ class InitVoteLog(Request[VoteLogHead], frozen=True, kw_only=True):
 async def init(ctx: Context, request: InitVoteLog) -> VoteLogHead:
     """Begin the votes log where there is none: its admin key is made here, and its state signed.
 
-    Where the file was put back from a backup, or this node's key is another than the log names, the admin key says in
-    the log that it goes on from here.
+    Where the file was put back from a backup, or this node's key is another than the log names, the admin key says
+    in the log that it goes on from here.
     """
     await signing.ensure_log(ctx)
     restored = await _go_on(ctx)
@@ -221,7 +221,7 @@ class VerifyVotes(Request[VotesReport], frozen=True, kw_only=True):
     mcp=Tool("trust", title="Verify the votes log", hidden=("receipts",)),
 )
 async def verify(ctx: Context, request: VerifyVotes) -> VotesReport:
-    """Check every entry, signature, weight and checkpoint of the votes log, and compare with what others keep of it.
+    """Check every entry, signature, weight and checkpoint of the votes log, and compare with what others keep.
 
     That is: what was remembered outside the file, the receipts of agents, the witnesses. The report claims no more
     than was checked. Each run is written down in the file.

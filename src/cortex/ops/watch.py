@@ -100,7 +100,7 @@ class Watch:
                 try:
                     self.look(runner)
                 except Exception as error:  # noqa: BLE001 - told in the program's log; the next look tries again
-                    _complain(error)
+                    self._complain(error)
 
     def look(self, runner: asyncio.Runner) -> None:
         """Do what is due now."""
@@ -136,7 +136,7 @@ class Watch:
             self._pauses.done(found.log)
         except CortexError as error:
             self._pauses.failed(found.log)
-            _complain(error)
+            self._complain(error)
 
     async def _run(self, found: Due) -> None:
         ctx, nice = self._context, limits.WATCH_NICENESS
@@ -164,8 +164,14 @@ class Watch:
             good = all(outcomes)
         except CortexError as error:
             good = False
-            _complain(error)
+            self._complain(error)
         (self._pauses.done if good else self._pauses.failed)(target)
+
+    def _complain(self, error: Exception) -> None:
+        """Tell what went wrong, unless it is that the file is being closed."""
+        told = error.message if isinstance(error, CortexError) else f"{type(error).__name__}: {error}"
+        if not self._ending.is_set():
+            logger.warning(json.dumps({"event": "watch", "why": told}))
 
     def _taken(self, target: WitnessTarget, found: StoredCheckpoint, read: Any, write: Any) -> bool:
         outcome = witnessing.take(target, found, read, write)
@@ -225,8 +231,3 @@ def claimed(path: Path) -> Iterator[bool]:
             yield mine
     finally:
         os.close(handle)
-
-
-def _complain(error: Exception) -> None:
-    told = error.message if isinstance(error, CortexError) else f"{type(error).__name__}: {error}"
-    logger.warning(json.dumps({"event": "watch", "why": told}))

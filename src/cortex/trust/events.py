@@ -4,6 +4,7 @@ Each Struct has its fields in the order of their canonical bytes (RFC 8785), so 
 the members mean is in DESIGN.md.
 """
 
+import hmac
 import re
 from typing import Annotated, Literal
 
@@ -20,6 +21,7 @@ VERSION: Literal[1] = 1
 SIGNATURE_BYTES = 64
 BALLOT_PREFIX = b"cortex-ballot/v1\n"
 EVENT_PREFIX = b"cortex-event/v1\n"
+REASON_PREFIX = b"cortex-reason/v1\n"
 
 _FREE = r"[^\x00-\x1f\x7f-\x9f]"
 
@@ -214,6 +216,11 @@ def _check_text(event: Event) -> None:
     given = event.author if isinstance(event, Ballot) else event.log
     if _SURROGATE.search(given):
         raise Invalid("a lone surrogate in an event", "give valid Unicode text")
+
+
+def reason_digest(salt: bytes, reason: str) -> bytes:
+    """What binds a reason that is kept elsewhere: HMAC-SHA-256, salted so that it cannot be guessed."""
+    return hmac.digest(salt, REASON_PREFIX + reason.encode(), "sha256")
 
 
 def message(event: Event, encoded: bytes | None = None) -> bytes:

@@ -82,6 +82,16 @@ class Attacker:
         sigs = tuple(given[at : at + size] for at in range(0, len(given), size))
         return Signed(events.decode(row[1], logs.event_bytes(row, self.built.origin)), sigs)
 
+    @property
+    def target(self) -> int:
+        """The row of the vote that the seed chose: of the last day, by an agent whose receipts have proofs."""
+        return self.vote_of(self.built.target, "fig")
+
+    @property
+    def own_vkey(self) -> str:
+        """The verifier key of the attacker's own key."""
+        return NodeKey(self.folder / "attacker.key").vkey(self.built.origin)
+
     # Editing.
 
     @contextmanager
@@ -105,6 +115,11 @@ class Attacker:
     def set(self, number: int, change: str, bindings: Any = ()) -> None:
         """Change columns of one entry."""
         self.edit(f"UPDATE vote_ledger SET {change} WHERE id = {number:d}", bindings=bindings)
+
+    def edit_schema(self, *statements: str) -> None:
+        """Change tables, views and triggers."""
+        for sql in statements:
+            self.sql.execute(sql)
 
     def remove(self, number: int, *, renumber: bool) -> None:
         """Delete an entry, and the reason that came with it."""

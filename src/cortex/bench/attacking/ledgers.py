@@ -46,7 +46,8 @@ class BuiltLedger:
     """A file with a votes ledger, the keys and receipts in its `home`, and what is kept of it elsewhere.
 
     `facts` are ids by their names, `early` is a backup of the time of the second checkpoint. `saved` and `kept` are the
-    last checkpoint and what its owner remembers of the last verification, `trust` is what outsiders believe.
+    last checkpoint and what its owner remembers of the last verification, `trust` is what outsiders believe. `target` is
+    the agent of the vote that is attacked.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class BuiltLedger:
     saved: str
     kept: Memory
     trust: str
+    target: str
     witnesses: tuple[WitnessSigner, ...]
 
     @property
@@ -97,7 +99,7 @@ class _Script:
 
     async def run(self, app: App, crowd_facts: int) -> BuiltLedger:
         self._app = App(dataclasses.replace(app.context, clock=lambda: self._at))
-        origin = (await self._app.call(InitVoteLog())).origin
+        self._origin = (await self._app.call(InitVoteLog())).origin
         await self._begin(crowd_facts)
         await self._seal()
         await self._change()
@@ -111,12 +113,13 @@ class _Script:
         return BuiltLedger(
             path=self.path,
             home=self.home,
-            origin=origin,
+            origin=self._origin,
             facts=self._facts,
             early=self.early,
             saved=saved,
             kept=memory.load(self.home, self.path),
             trust=await self._trust(),
+            target=self._random.choice(("ann", "bob", "dan")),
             witnesses=self._witnesses,
         )
 
@@ -142,6 +145,8 @@ class _Script:
         public = (await self._app.call(AddAgentKey(name="ann", out=str(phone)))).public
         assert public is not None
         await self._app.call(CastVote(id=self._facts["ice"], vote=1, key=str(phone), agent="ann"))
+        bob = keyfiles.agent_path(self.home, self._origin, "bob")
+        shutil.copy(bob, bob.with_suffix(".old"))
         await self._app.call(RotateAgentKey(name="bob"))
         await self._votes("ice", {"bob": -1})
         await self._app.call(ReviseFact(id=self._facts["rye"], content="rye, in other words"))

@@ -1,6 +1,7 @@
 """Those who verify a ledger that may have been attacked, with what each of them remembers of it."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +37,18 @@ class Told:
     outsider: dict[str, frozenset[str]]
 
 
-def told(built: BuiltLedger, path: Path, receipts: list[Path]) -> Told:
-    """Everything that is found in the file `path`, which was a copy of a ledger once."""
+def told(
+    built: BuiltLedger, path: Path, receipts: list[Path], change: Callable[[Path], None] | None = None
+) -> Told:
+    """Everything that is found in the file `path`, a copy of a ledger once. `change` is what is done to the bundle."""
     folder = path.parent
     owner = {name: _owner(built, path, name, receipts) for name in MEMORIES}
     report = stage.run(path, lambda app: app.call(VerifyLedger()), home=folder / NOTHING)
     bundle = exported(path, folder / "bundle")
     outsider = {name: frozenset({UNCHECKED}) for name in MEMORIES if name != REMEMBERED}
     if bundle is not None:
+        if change is not None:
+            change(bundle)
         outsider = {name: checked(built, bundle, name, receipts) for name in outsider}
     return Told(owner, frozenset(finding.code for finding in report.findings), outsider)
 
@@ -64,10 +69,9 @@ def _owner(built: BuiltLedger, path: Path, name: str, receipts: list[Path]) -> f
         for file in receipts:
             shutil.copy(file, place)
     report = stage.run(path, lambda app: app.call(VerifyVotes()), home=home, **flags)
-    assert report.more_findings or report.exit_code != 0 or not report.findings, "what is found has an exit code"
-    return frozenset(finding.code for finding in report.findings) or frozenset(
-        {UNCHECKED} if report.origin is None else ()
-    )
+    assert (report.exit_code == 1) == bool(report.findings), "what is found has an exit code"
+    found = frozenset(finding.code for finding in report.findings)
+    return found if found or report.origin is not None else frozenset({UNCHECKED})
 
 
 def exported(path: Path, target: Path) -> Path | None:

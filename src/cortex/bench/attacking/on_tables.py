@@ -1,0 +1,160 @@
+"""Attacks beside the entries: rows 22 to 26 and 30, and on what the votes come to."""
+
+from pathlib import Path
+
+from cortex.bench.attacking.attack import Attack, Deed, edits
+from cortex.bench.attacking.attacker import EDIT, OWN_KEY, Attacker
+
+_ALONE = (EDIT,)
+
+
+def _renumbered_checkpoints(at: Attacker) -> None:
+    """One checkpoint less, and the node's own row says so."""
+    at.edit(
+        "DELETE FROM vote_checkpoints WHERE id = 2",
+        "UPDATE vote_checkpoints SET id = id - 1 WHERE id > 2",
+    )
+    at.seal_state()
+
+
+def _stripped(witness: int) -> Deed:
+    """Takes the cosignature lines of witnesses from that number on away."""
+
+    def run(at: Attacker) -> None:
+        for number, note in list(at.sql.execute("SELECT id, note FROM vote_checkpoints")):
+            lines = str(note).split("\n")
+            at.sql.execute(
+                "UPDATE vote_checkpoints SET note = ? WHERE id = ?",
+                ("\n".join([*lines[: _SIGNED_LINES + witness], ""]), number),
+            )
+
+    return run
+
+
+# Origin, size, root, an empty line, and the line of the log itself.
+_SIGNED_LINES = 5
+
+
+def _view(at: Attacker) -> None:
+    at.edit_schema(
+        "ALTER TABLE vote_ledger RENAME TO vote_ledger_kept",
+        f"CREATE VIEW vote_ledger AS SELECT * FROM vote_ledger_kept WHERE id <> {at.target}",
+    )
+
+
+def _same_view(at: Attacker) -> None:
+    at.edit_schema(
+        "ALTER TABLE vote_ledger RENAME TO vote_ledger_kept",
+        "CREATE VIEW vote_ledger AS SELECT * FROM vote_ledger_kept",
+    )
+
+
+def _fact(change: str) -> Deed:
+    """Changes columns of the revision of a fact that was voted on."""
+    return lambda at: at.sql.execute(f"UPDATE revision SET {change} WHERE fact_id = ?", (at.built.facts["sky"],)) and None
+
+
+def _fact_deleted(at: Attacker) -> None:
+    at.sql.execute("PRAGMA foreign_keys = OFF")
+    at.sql.execute("DELETE FROM revision WHERE fact_id = ?", (at.built.facts["sky"],))
+
+
+def _earlier_text(at: Attacker) -> None:
+    at.sql.execute("UPDATE revision SET content = 'x' WHERE fact_id = ? AND number = 1", (at.built.facts["rye"],))
+
+
+def _forgotten_reason(at: Attacker) -> None:
+    """Put the reason of a vote on a forgotten fact back."""
+    event_id = at.value("SELECT event_id FROM vote_ledger WHERE id = ?", (at.vote_of("bob", "tea"),))
+    at.sql.execute("INSERT INTO vote_reason VALUES (?, ?, x'00', 'guessed')", (event_id, at.built.facts["tea"]))
+
+
+def _own_trust(bundle: Path) -> None:
+    (bundle / "trust.txt").write_text("quorum none\n")
+
+
+def _second_leaves(bundle: Path) -> None:
+    (bundle / "more").mkdir()
+    (bundle / "more" / "leaves.jsonl").write_text("")
+
+
+def _tables(*attacks: tuple[str, str]) -> tuple[Attack, ...]:
+    return tuple(Attack("rules", name, after=edits(sql), levels=(EDIT, OWN_KEY)) for name, sql in attacks)
+
+
+def _state(*attacks: tuple[str, str, str]) -> tuple[Attack, ...]:
+    return tuple(Attack(row, name, edits(sql), levels=_ALONE) for row, name, sql in attacks)
+
+
+ATTACKS = (
+    *_state(
+        ("22", "a checkpoint deleted", "DELETE FROM vote_checkpoints WHERE id = 2"),
+        ("22", "the last checkpoint deleted", "DELETE FROM vote_checkpoints WHERE id = 4"),
+        ("22", "all checkpoints deleted", "DELETE FROM vote_checkpoints"),
+        ("22", "another size of a checkpoint", "UPDATE vote_checkpoints SET tree_size = tree_size + 1 WHERE id = 2"),
+        ("22", "another root of a checkpoint", "UPDATE vote_checkpoints SET tree_root = zeroblob(32) WHERE id = 2"),
+        ("22", "another time of a checkpoint", "UPDATE vote_checkpoints SET created_at = '' WHERE id = 2"),
+        ("22", "the note of another checkpoint", "UPDATE vote_checkpoints SET note ="
+         " (SELECT note FROM vote_checkpoints WHERE id = 3) WHERE id = 2"),
+        ("22", "a note that is none", "UPDATE vote_checkpoints SET note = 'x' WHERE id = 2"),
+        ("22", "another count of checkpoints", "UPDATE vote_seal SET checkpoints = 3"),
+        ("22", "no node's row", "DELETE FROM vote_seal"),
+        ("24", "another range", "UPDATE vote_log SET range = zeroblob(length(range))"),
+        ("24", "another size in the state row", "UPDATE vote_log SET size = size - 1"),
+        ("24", "another count of votes", "UPDATE vote_log SET votes = votes - 1"),
+        ("24", "another head", "UPDATE vote_log SET head = zeroblob(32)"),
+        ("24", "another policy in the state row", """UPDATE vote_log SET policy = replace(policy, '"quorum":3', '"quorum":1')"""),
+        ("24", "another admin key in the state row", "UPDATE vote_log SET admin = zeroblob(32)"),
+        ("24", "no state row", "DELETE FROM vote_log"),
+        ("24", "a node that there is not", "INSERT INTO vote_tree VALUES (8, 0, zeroblob(32))"),
+        ("22", "a batch that there is not", "INSERT INTO vote_merkle_roots VALUES (1, zeroblob(32), 1, 2, 2, '')"),
+    ),
+    Attack("22", "a checkpoint less, and the node's row with it", _renumbered_checkpoints, levels=_ALONE),
+    Attack("23", "cosignatures stripped", _stripped(0), levels=_ALONE),
+    Attack("23", "one cosignature stripped", _stripped(1), levels=_ALONE),
+    *(Attack(row, name, edits(sql), levels=_ALONE, crowded=True) for row, name, sql in (
+        ("22", "the root of a batch deleted", "DELETE FROM vote_merkle_roots"),
+        ("22", "another root of a batch", "UPDATE vote_merkle_roots SET root_hash = zeroblob(32)"),
+        ("22", "another end of a batch", "UPDATE vote_merkle_roots SET vote_end_id = vote_end_id + 1"),
+        ("22", "another time of a batch", "UPDATE vote_merkle_roots SET created_at = ''"),
+        ("24", "another node", "UPDATE vote_tree SET hash = zeroblob(32) WHERE level = 9 AND idx = 0"),
+        ("24", "a node deleted", "DELETE FROM vote_tree WHERE level = 8 AND idx = 3"),
+    )),
+    Attack("25", "a view without an entry in the place of the table", _view, levels=_ALONE),
+    Attack("25", "a view in the place of the table", _same_view, levels=_ALONE),
+    Attack("25", "a trigger gone", lambda at: at.edit_schema("DROP TRIGGER vote_ledger_stay"), levels=_ALONE),
+    Attack("26", "a fact's text edited", _fact("content = 'forged'"), levels=_ALONE),
+    Attack("26", "a fact's project edited", _fact("project_id = project_id + 1"), levels=_ALONE),
+    Attack("26", "the time a fact was recorded edited", _fact("recorded_at = '2026-03-01T00:00:00.000000Z'"),
+           levels=_ALONE),
+    Attack("26", "a fact's validity edited", _fact("valid_from = '2020-01-01T00:00:00.000000Z'"), levels=_ALONE),
+    Attack("26", "a fact's author edited", _fact("actor = 'mallory'"), levels=_ALONE),
+    Attack("26", "a fact's row deleted", _fact_deleted, levels=_ALONE),
+    Attack("26", "an earlier text of a fact edited", _earlier_text, levels=_ALONE),
+    *_tables(
+        ("a verdict edited", "UPDATE vote_tally SET verdict = 'verified' WHERE verdict = 'disputed'"),
+        ("a tally edited", "UPDATE vote_tally SET vouched_sum = vouched_sum + 1 WHERE resolved = 1"),
+        ("a tally deleted", "DELETE FROM vote_tally WHERE resolved = 1"),
+        ("a resolution edited", "UPDATE vote_tally SET resolved = -1 WHERE resolved = 1"),
+        ("a reputation edited", "UPDATE vote_agent SET for_e6 = for_e6 + 5000000 WHERE name = 'cay'"),
+        ("a level edited", "UPDATE vote_agent SET level = 'trusted' WHERE name = 'cay'"),
+        ("an agent added", "INSERT INTO vote_agent VALUES ('mallory', 'trusted', 0, 0, 0, '')"),
+        ("a revoked key revived", "UPDATE vote_key SET until_idx = NULL, ended = NULL WHERE agent = 'gil'"),
+        ("a key added", "INSERT INTO vote_key VALUES (zeroblob(32), 'dan', 'agent', '*', 3, NULL, NULL)"),
+        ("a current vote edited", "UPDATE vote_current SET vote = -vote WHERE agent = 'dan'"),
+        ("a judgement edited", "UPDATE vote_judged SET agreed = -agreed WHERE agent = 'bob'"),
+        ("a judgement deleted", "DELETE FROM vote_judged WHERE agent = 'bob'"),
+    ),
+    *_state(
+        ("reason", "a reason edited", "UPDATE vote_reason SET reason = 'forged' WHERE reason = 'I have seen it'"),
+        ("reason", "the reason of a resolution edited", "UPDATE vote_reason SET reason = 'forged'"
+         " WHERE reason = 'the admin was there'"),
+        ("reason", "a reason of nothing", "INSERT INTO vote_reason VALUES ('x', 'y', x'00', 'z')"),
+        ("reason", "a reason moved to another vote", "UPDATE vote_reason SET event_id ="
+         " (SELECT event_id FROM vote_ledger WHERE id = 8) WHERE reason = 'it is not so'"),
+        ("reason", "a reason deleted", "DELETE FROM vote_reason WHERE reason = 'I have seen it'"),
+    ),
+    Attack("reason", "a reason of a forgotten fact put back", _forgotten_reason, levels=_ALONE),
+    Attack("30", "a bundle with its own trust", levels=_ALONE, bundle=_own_trust),
+    Attack("30", "a bundle with a second file of leaves", levels=_ALONE, bundle=_second_leaves),
+)  # fmt: skip
