@@ -242,7 +242,7 @@ SELECT l.id, l.kind, l.agent_id, l.vote, l.weight_e6, l.fact_digest, l.event, l.
   r.reason, k.custody FROM (
     SELECT id FROM vote_ledger WHERE fact_id = ?1 AND id > ?2
     UNION ALL SELECT id FROM vote_ledger
-      WHERE kind = 'resolve' AND fact_id IS NULL AND json_extract(event, '$.fact') = ?1 AND id > ?2
+      WHERE kind <> 'vote' AND kind = 'resolve' AND json_extract(event, '$.fact') = ?1 AND id > ?2
     ORDER BY id LIMIT ?3) AS found
 JOIN vote_ledger AS l ON l.id = found.id
 LEFT JOIN vote_reason AS r ON r.event_id = l.event_id

@@ -135,9 +135,13 @@ class Attacker:
     def append(self, signed: Signed) -> None:
         """Put an event at the end, which no rule is asked for. The state row does not know of it yet."""
         log = self.log
-        is_vote = isinstance(signed.event, events.Ballot)
+        last: Any = self.sql.execute("SELECT id, hash, timestamp FROM vote_ledger ORDER BY id DESC LIMIT 1").fetchone()
+        if log.size != last[0]:
+            # Entries were removed before: the new one follows on what is left, nothing is known of their tree.
+            log.size, log.head, log.range = last[0], last[1], bytes(merkle.HASH_BYTES) * last[0].bit_count()
+        weight = 0 if isinstance(signed.event, events.Ballot) else None
         with self._unindexed():
-            logs.append(self.sql, log, signed, log.ts, 0 if is_vote else None)
+            logs.append(self.sql, log, signed, log.ts, weight)
 
     @contextmanager
     def _unindexed(self) -> Iterator[None]:

@@ -94,6 +94,7 @@ ATTACKS = (
     Attack("21", "the admin key swapped in the genesis", _admin),
     Attack("21", "the log's key swapped in the genesis", _log_key),
     Attack("form", "an unknown version", _vote("v = 2")),
-    Attack("form", "an unknown kind", _vote("kind = 'ballot'")),
+    Attack("form", "an unknown kind", lambda at: at.set(at.last("policy"), "kind = 'bless'")),
+    Attack("form", "a vote of an unknown kind", _vote("kind = 'ballot'"), levels=(EDIT,)),
     Attack("form", "an event that is none", _event("policy", '"v":1', '"v":2')),
 )  # fmt: skip

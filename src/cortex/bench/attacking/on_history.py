@@ -32,6 +32,12 @@ def _renumbered(at: Attacker) -> None:
     at.remove(at.target, renumber=True)
 
 
+def _replaced(at: Attacker) -> None:
+    """The log keeps its size: the server votes for eve where a vote is missing then."""
+    _renumbered(at)
+    at.append(forgeries.custody_vote(at))
+
+
 def _shortened(count: int) -> Deed:
     def run(at: Attacker) -> None:
         for number in range(at.log.size, at.log.size - count, -1):
@@ -102,6 +108,7 @@ def _again(kind: str) -> Deed:
 ATTACKS = (
     Attack("9", "an entry deleted", _deleted),
     Attack("10-12", "an entry deleted, the rest renumbered", _renumbered),
+    Attack("10-12", "an entry deleted, the rest renumbered, another at the end", _replaced),
     *(Attack("13", f"a forged event: {kind}", _appended(partial(forgeries.forged, kind=kind)))
       for kind in forgeries.KINDS),
     *(Attack("13", f"an event by a stranger's key: {kind}", _appended(partial(forgeries.usurped, kind=kind)))

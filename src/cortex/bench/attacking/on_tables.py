@@ -17,22 +17,16 @@ def _renumbered_checkpoints(at: Attacker) -> None:
     at.seal_state()
 
 
-def _stripped(witness: int) -> Deed:
-    """Takes the cosignature lines of witnesses from that number on away."""
+def _stripped(names: str) -> Deed:
+    """Takes the lines of witnesses whose names begin so away."""
 
     def run(at: Attacker) -> None:
         for number, note in list(at.sql.execute("SELECT id, note FROM vote_checkpoints")):
             lines = str(note).split("\n")
-            at.sql.execute(
-                "UPDATE vote_checkpoints SET note = ? WHERE id = ?",
-                ("\n".join([*lines[: _SIGNED_LINES + witness], ""]), number),
-            )
+            kept = "\n".join(line for line in lines if not line.startswith(f"— {names}"))
+            at.sql.execute("UPDATE vote_checkpoints SET note = ? WHERE id = ?", (kept, number))
 
     return run
-
-
-# Origin, size, root, an empty line, and the line of the log itself.
-_SIGNED_LINES = 5
 
 
 def _view(at: Attacker) -> None:
@@ -73,9 +67,9 @@ def _own_trust(bundle: Path) -> None:
     (bundle / "trust.txt").write_text("quorum none\n")
 
 
-def _second_leaves(bundle: Path) -> None:
+def _own_keys(bundle: Path) -> None:
     (bundle / "more").mkdir()
-    (bundle / "more" / "leaves.jsonl").write_text("")
+    (bundle / "more" / "keys.json").write_text("{}")
 
 
 def _tables(*attacks: tuple[str, str]) -> tuple[Attack, ...]:
@@ -110,8 +104,8 @@ ATTACKS = (
         ("22", "a batch that there is not", "INSERT INTO vote_merkle_roots VALUES (1, zeroblob(32), 1, 2, 2, '')"),
     ),
     Attack("22", "a checkpoint less, and the node's row with it", _renumbered_checkpoints, levels=_ALONE),
-    Attack("23", "cosignatures stripped", _stripped(0), levels=_ALONE),
-    Attack("23", "one cosignature stripped", _stripped(1), levels=_ALONE),
+    Attack("23", "cosignatures stripped", _stripped("witness.example/"), levels=_ALONE),
+    Attack("23", "one cosignature stripped", _stripped("witness.example/two"), levels=_ALONE),
     *(Attack(row, name, edits(sql), levels=_ALONE, crowded=True) for row, name, sql in (
         ("22", "the root of a batch deleted", "DELETE FROM vote_merkle_roots"),
         ("22", "another root of a batch", "UPDATE vote_merkle_roots SET root_hash = zeroblob(32)"),
@@ -151,10 +145,10 @@ ATTACKS = (
          " WHERE reason = 'the admin was there'"),
         ("reason", "a reason of nothing", "INSERT INTO vote_reason VALUES ('x', 'y', x'00', 'z')"),
         ("reason", "a reason moved to another vote", "UPDATE vote_reason SET event_id ="
-         " (SELECT event_id FROM vote_ledger WHERE id = 8) WHERE reason = 'it is not so'"),
+         " (SELECT event_id FROM vote_ledger WHERE id = 14) WHERE reason = 'it is not so'"),
         ("reason", "a reason deleted", "DELETE FROM vote_reason WHERE reason = 'I have seen it'"),
     ),
     Attack("reason", "a reason of a forgotten fact put back", _forgotten_reason, levels=_ALONE),
     Attack("30", "a bundle with its own trust", levels=_ALONE, bundle=_own_trust),
-    Attack("30", "a bundle with a second file of leaves", levels=_ALONE, bundle=_second_leaves),
+    Attack("30", "a bundle with keys in a folder of it", levels=_ALONE, bundle=_own_keys),
 )  # fmt: skip

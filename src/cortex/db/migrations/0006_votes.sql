@@ -41,6 +41,8 @@ CREATE TABLE vote_ledger (
 ) STRICT;
 CREATE UNIQUE INDEX vote_ledger_event ON vote_ledger (event_id);
 CREATE INDEX vote_ledger_fact ON vote_ledger (fact_id) WHERE fact_id IS NOT NULL;
+-- Few among many votes, and read by themselves: keys and their ends, resolutions.
+CREATE INDEX vote_ledger_other ON vote_ledger (kind, id) WHERE kind <> 'vote';
 
 CREATE TRIGGER vote_ledger_keep BEFORE UPDATE ON vote_ledger
 BEGIN SELECT raise(ABORT, 'the ledger is append-only'); END;
