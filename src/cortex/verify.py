@@ -610,7 +610,9 @@ class _Rules:
 
     def fault(self, kind: str, event: Row) -> tuple[str, str] | None:
         """The code and the text of what forbids an event at this place, were it signed."""
-        if _packed(event["id"]) in self.ids:
+        seen = len(self.ids)
+        self.ids.add(_packed(event["id"]))
+        if len(self.ids) == seen:
             return "EVENT_TWICE", f"the event {event['id']} is in the log already"
         new = {"agent": "key", "key": "key", "admin": "new"}.get(kind, "")
         if new and event.get("op") != "revoke" and event[new] in self.owners:
@@ -645,10 +647,8 @@ class _Rules:
         return f"the key {key} is not one of {agent}" + (f": it was {self.ended[key]}" if key in self.ended else "")
 
     def apply(self, kind: str, event: Row, ts: int) -> int | None:
-        """Take an event in, whatever is wrong with it; of a vote the weight that it has by the rules."""
+        """Take an event in; of a vote the weight that it has by the rules."""
         self._settle(ts)
-        self.latest = max(self.latest, ts)
-        self.ids.add(_packed(event["id"]))
         known = "agent" not in event or kind == "agent" or event["agent"] in self.agents
         weight: int | None = getattr(self, f"_{kind}")(event, ts) if known else None
         return weight
@@ -843,10 +843,12 @@ class _Votes:
             return
         ts, fault = _micros(leaf["ts"]), self.rules.fault(kind, event)
         jumped = ts - self.rules.latest > JUMP_DAYS * _DAY and kind not in ("policy", "restored")
-        report.fail("WEIGHT_POLICY", idx, f"over {JUMP_DAYS} days after the leaf before", unless=not jumped)
+        report.fail("TIME_ORDER", idx, f"over {JUMP_DAYS} days after the leaf before", unless=not jumped)
         if event["log"] != report.origin:
             fault = "EVENT_SIG", f"it was signed for another log, {event['log']!a}"
-        weight = self.rules.apply(kind, event, ts)
+        # A leaf older than the one before counts with the time of that one. What nobody may have signed has no effect.
+        self.rules.latest = max(ts, self.rules.latest)
+        weight = None if fault else self.rules.apply(kind, event, self.rules.latest)
         if fault:
             report.fail(fault[0], idx, fault[1])
         elif kind == "vote":

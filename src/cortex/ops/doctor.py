@@ -21,12 +21,19 @@ from cortex.ledger import chain
 from cortex.ledger.checkpoint import parse_vkey
 from cortex.meaning import filling
 from cortex.memory import erasure
+from cortex.ops import signing
 from cortex.ops.context import Context
 from cortex.ops.facts import scrub
 from cortex.ops.registry import Cli, Request, operation
+from cortex.trust import log as logs
+from cortex.trust import sealing
+from cortex.trust.keyring import signer
+from cortex.trust.log import Log
+from cortex.trust.sealing import Sealed
 
 _SPACE_BYTES_MIN = 64 << 20
 _LOG_BYTES_MAX = 256 << 20
+_DAY_MICROS = 86_400 * 1_000_000
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -202,6 +209,48 @@ async def _check_origins(ctx: Context, name: str) -> Check:
     return _good(name, f"the ledger has {len(logs)} origins: it was continued under a new one {', '.join(why)}")
 
 
+async def _check_votes(ctx: Context, name: str) -> Check:
+    """Whether the votes log can go on here: by the right key, told of a restore, not pinned by a clock."""
+
+    def read(tx: Tx) -> tuple[Log | None, Sealed]:
+        return logs.state(tx), sealing.sealed(tx)
+
+    log, last = await ctx.database.read(read)
+    if log is None:
+        return _good(name, "begun with the first vote")
+    hint = "`cortex vote-ledger init` lets it go on, by the admin key"
+    if last.restored:
+        return _bad(name, "the file was put back from a backup, and the log does not say so yet", hint)
+    if not ctx.node_key.exists() or ctx.node_key.vkey(log.origin) != log.vkey:
+        return _bad(name, f"{ctx.node_key.path} is not the key that signs it", f"put the right key back, or {hint}")
+    now = ctx.now()
+    ahead = times.micros(log.ts) - times.micros(now)
+    if ahead > limits.CLOCK_STEP_SECONDS * 1_000_000:
+        told = f"its last event is of {log.ts}, and this machine's clock says {now}"
+        return _bad(name, told, "set the clock; until then new events bear the time of that one")
+    if -ahead > limits.CLOCK_JUMP_DAYS * _DAY_MICROS:
+        told = f"its last event is of {log.ts}, more than {limits.CLOCK_JUMP_DAYS} days ago"
+        return _bad(name, told, "`cortex vote-ledger confirm-clock` says by the admin key that time really passed")
+    return _good(name, f"{log.size} entries, {log.votes} votes")
+
+
+async def _check_admin(ctx: Context, name: str) -> Check:
+    log = await ctx.database.read(logs.state)
+    if log is None:
+        return _good(name, "made with the votes log")
+    file = signing.admin_file(ctx.settings, log.origin)
+    state = file.state
+    if state == "absent":
+        # No fault: it may lie on another machine on purpose.
+        return _good(name, f"not on this machine ({file.path}): nobody gives trust or resolves here")
+    mode = _mode(name, file.path)
+    if not mode.ok or state == "locked":
+        return mode if not mode.ok else _good(name, f"{file.path} is locked by a passphrase")
+    if signer(file.open(), "agent").public != log.admin.hex():
+        return _bad(name, f"{file.path} is not the log's admin key any more", "put the one in force there")
+    return _good(name, f"{file.path} is the log's, without a passphrase; keep a copy of it safe")
+
+
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
@@ -236,5 +285,7 @@ _CHECKS = {
     "clock": _check_clock,
     "signing key": _check_key,
     "origins": _check_origins,
+    "votes": _check_votes,
+    "admin key": _check_admin,
     "forgetting": _check_scrubbed,
 }

@@ -1,1 +1,1 @@
-"""Attacks on votes ledgers: ledgers to attack, what somebody does who owns the file, and what verification then says."""
+"""Attacks on votes ledgers: ledgers to attack, what somebody does who owns the file, and what verifiers then say."""

@@ -1,4 +1,4 @@
-"""What an attack is: what is done to a ledger's file, before and after everything that follows from it is recomputed."""
+"""What an attack is: what is done to a ledger's file before and after what follows from it is recomputed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -129,7 +129,8 @@ class Attacker:
         if renumber:
             # By way of the negative numbers: no two rows may have one id meanwhile.
             self.edit(
-                f"UPDATE vote_ledger SET id = -id WHERE id > {number:d}", "UPDATE vote_ledger SET id = -id - 1 WHERE id < 0"
+                f"UPDATE vote_ledger SET id = -id WHERE id > {number:d}",
+                "UPDATE vote_ledger SET id = -id - 1 WHERE id < 0",
             )
 
     def append(self, signed: Signed) -> None:
@@ -224,7 +225,8 @@ class Attacker:
             if level == WITNESS_KEYS:
                 note = cosigned(note, self.built.witnesses)
             self.sql.execute(
-                "INSERT INTO vote_checkpoints VALUES (?, ?, ?, ?, NULL, ?)", (number, size, root, note, rows[size - 1][1])
+                "INSERT INTO vote_checkpoints VALUES (?, ?, ?, ?, NULL, ?)",
+                (number, size, root, note, rows[size - 1][1]),
             )
         self.seal_state()
 

@@ -133,7 +133,12 @@ def _policy(at: Attacker, admin: str, common: dict[str, Any]) -> Event:
 
 def _agent(at: Attacker, admin: str, common: dict[str, Any]) -> Event:
     return AgentRegistered(
-        admin=admin, agent="mallory", custody="agent", projects=["*"], trust="trusted", **common | {"key": public(_MALLORY)}
+        admin=admin,
+        agent="mallory",
+        custody="agent",
+        projects=["*"],
+        trust="trusted",
+        **common | {"key": public(_MALLORY)},
     )
 
 

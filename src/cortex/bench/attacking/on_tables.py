@@ -45,7 +45,9 @@ def _same_view(at: Attacker) -> None:
 
 def _fact(change: str) -> Deed:
     """Changes columns of the revision of a fact that was voted on."""
-    return lambda at: at.sql.execute(f"UPDATE revision SET {change} WHERE fact_id = ?", (at.built.facts["sky"],)) and None
+    return lambda at: (
+        at.sql.execute(f"UPDATE revision SET {change} WHERE fact_id = ?", (at.built.facts["sky"],)) and None
+    )
 
 
 def _fact_deleted(at: Attacker) -> None:

@@ -37,9 +37,7 @@ class Told:
     outsider: dict[str, frozenset[str]]
 
 
-def told(
-    built: BuiltLedger, path: Path, receipts: list[Path], change: Callable[[Path], None] | None = None
-) -> Told:
+def told(built: BuiltLedger, path: Path, receipts: list[Path], change: Callable[[Path], None] | None = None) -> Told:
     """Everything that is found in the file `path`, a copy of a ledger once. `change` is what is done to the bundle."""
     folder = path.parent
     owner = {name: _owner(built, path, name, receipts) for name in MEMORIES}
