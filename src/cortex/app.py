@@ -1,6 +1,7 @@
 """The one place that wires things together: settings to an open application that runs requests."""
 
 import getpass
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from cortex.embed.embedder import Embedder
 
 R = TypeVar("R", bound=Struct)
+
+# Where nobody set up logging, Python would print what is logged on standard error, among what people read there.
+logging.getLogger("cortex").addHandler(logging.NullHandler())
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@-]+")
 

@@ -77,10 +77,20 @@ def write_whole(target: Path, content: bytes) -> None:
 
 def replace_whole(target: Path, content: bytes) -> None:
     """Write `content` as the file `target` (mode 0600) in place of what is there. Raises OSError."""
+    with replacing(target) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file (mode 0600) to be filled, which takes the place of `target`, synced, when the block ends well.
+
+    Raises OSError.
+    """
     temporary = _temporary(target)
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)

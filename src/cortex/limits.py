@@ -245,6 +245,8 @@ PASSPHRASE_MEMORY_BYTES_MAX = 1 << 30
 RECEIPT_LINE_BYTES_MAX = 512 << 10
 RECEIPTS_BYTES_MAX = 4 << 30
 RECEIPTS_MAX = 1_000_000
+# How often a file of receipts is opened anew where another process replaced it meanwhile.
+RECEIPT_TRIES_MAX = 8
 
 # What the command line reads of standard input or of a file given as `@FILE`: a full batch with its JSON.
 CLI_INPUT_BYTES_MAX = 4 * BATCH_BYTES_MAX
@@ -259,6 +261,9 @@ REPOSITORY_SETTINGS_BYTES_MAX = 8 << 10
 BUSY_TIMEOUT_MS_MAX = 600_000
 CHECKPOINT_SECONDS_MAX = 366 * 86_400
 AGENT_CHARS_MAX = 64
+# Of how many agents a new name is looked for among how many that there are.
+NEAR_AGENTS_ASKED_MAX = 10
+NEAR_AGENTS_MAX = 1_000
 
 # What is read of a git repository to name a project.
 GIT_CONFIG_BYTES_MAX = 1 << 20

@@ -358,7 +358,7 @@ class Methods:
     async def resolve(
         self,
         id: str,
-        truth: Literal["true", "false", "open"],
+        truth: Literal["true", "false", "open"] | bool,
         *,
         reason: str | None = None,
         revision: int | None = None,
@@ -420,7 +420,7 @@ class Methods:
     async def rotate_agent_key(self, name: str, *, key: str | None = None) -> AgentChange:
         """Put a new key in the place of an agent's key on this machine; the old one ends.
 
-        Signed by both. What a crash interrupted is finished when this is called again.
+        Signed by both. The old key is kept beside the new one, since a backup of before knows no other. What a crash interrupted is finished when this is called again.
         """
         return await self.call(RotateAgentKey(**_given(locals())))
 
@@ -482,13 +482,13 @@ class Methods:
         """
         return await self.call(ConfirmClock())
 
-    async def init_vote_ledger(self) -> VoteLogHead:
+    async def init_vote_ledger(self, *, confirm_clock: bool | None = None) -> VoteLogHead:
         """Begin the votes log where there is none: its admin key is made here, and its state signed.
 
         Where the file was put back from a backup, or this node's key is another than the log names, the admin key says
         in the log that it goes on from here.
         """
-        return await self.call(InitVoteLog())
+        return await self.call(InitVoteLog(**_given(locals())))
 
     async def vote_checkpoint(self, *, witness: bool | None = None, timestamp: bool | None = None) -> VoteLogHead:
         """Sign the votes log as it stands, and have the configured witnesses take that.

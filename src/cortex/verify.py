@@ -605,7 +605,7 @@ class _Rules:
         self.admin, self.policy, self.latest = genesis["key"], genesis["policy"], ts
         self.owners, self.ended = {genesis["key"]: ""}, dict[str, str]()  # an admin key is of no agent
         self.agents, self.tallies = dict[str, _Agent](), dict[tuple[str, str], _Tally]()
-        self.ids = {_packed(genesis["id"])}
+        self.ids, self.names = {_packed(genesis["id"])}, set[str]()
         self.waiting = list[tuple[int, str, str]]()
 
     def fault(self, kind: str, event: Row) -> tuple[str, str] | None:
@@ -627,14 +627,16 @@ class _Rules:
             return f"there is no agent {event['agent']}"
         if kind == "vote":
             return self._not_of(event["key"], event["agent"])
-        if kind == "agent" and event["agent"] in self.agents:
-            return f"the agent {event['agent']} is registered already"
+        if kind == "agent" and event["agent"].lower() in self.names:
+            return f"the agent {event['agent']} is registered already, or one whose name differs by case alone"
         if kind == "agent":
             return self._not_admin(event["admin"] or self.admin)
         if kind != "key":
             return self._not_admin(event["key"])
         if event["op"] == "revoke":
             return self._not_admin(event["by"]) or self._not_of(event["key"], event["agent"])
+        if self.agents[event["agent"]].level == "revoked":
+            return f"the agent {event['agent']} was revoked"
         added = event["op"] == "add" and event["by"] == self.admin
         return "" if added else self._not_of(event["by"], event["agent"])
 
@@ -655,6 +657,7 @@ class _Rules:
 
     def _agent(self, event: Row, ts: int) -> None:
         self.agents.setdefault(event["agent"], _Agent(event["trust"], ts // _DAY))
+        self.names.add(event["agent"].lower())
         self.owners.setdefault(event["key"], event["agent"])
 
     def _key(self, event: Row, ts: int) -> None:
@@ -848,10 +851,10 @@ class _Votes:
             fault = "EVENT_SIG", f"it was signed for another log, {event['log']!a}"
         # A leaf older than the one before counts with the time of that one. What nobody may have signed has no effect.
         self.rules.latest = max(ts, self.rules.latest)
-        weight = None if fault else self.rules.apply(kind, event, self.rules.latest)
+        weight = None if fault or jumped else self.rules.apply(kind, event, self.rules.latest)
         if fault:
             report.fail(fault[0], idx, fault[1])
-        elif kind == "vote":
+        elif kind == "vote" and not jumped:
             told = f"the weight is {leaf['weight_e6']}, by the rules it is {weight}"
             report.fail("WEIGHT_POLICY", idx, told, unless=weight == leaf["weight_e6"])
         if kind == "restored":

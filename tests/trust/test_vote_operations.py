@@ -14,9 +14,13 @@ from tests.opened import Clock, Memory
 from cortex.errors import CortexError, Forbidden
 from cortex.ids import uuid7
 from cortex.memory.model import StoredFact
+from cortex.ops.agent_changes import RevokeAgent, TrustAgent
+from cortex.ops.agent_keys import AddAgentKey
+from cortex.ops.agents import AddAgent
 from cortex.ops.balloting import NewVote
 from cortex.ops.facts import ForgetFact, RetractFact, ReviseFact
 from cortex.ops.journal import EventsOrdered, Proposal
+from cortex.ops.policies import SetPolicy
 from cortex.ops.resolving import ResolveFact
 from cortex.ops.search import Recall, SearchFacts
 from cortex.ops.signing import admin
@@ -231,7 +235,16 @@ def test_the_same_vote_id_counts_once_and_answers_as_it_did(memory: Memory) -> N
     assert "that vote was on an earlier revision; the score is that of the newest" in again.notes
 
 
-@pytest.mark.parametrize("change", [{"vote": -1}, {"agent": "bob"}, {"reason": "another"}, {"id": "other"}])
+CHANGES: list[dict[str, Any]] = [
+    {"vote": -1},
+    {"agent": "bob"},
+    {"reason": "another"},
+    {"reason": None},
+    {"id": "other"},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_the_same_vote_id_with_other_content_is_a_conflict(memory: Memory, change: dict[str, Any]) -> None:
     fact, other = memory.store("Invoices are sent on the 3rd"), memory.store("another one")
     trusted(memory, "ann", "bob")
@@ -475,3 +488,98 @@ def test_every_vote_of_many_at_once_is_kept_once(memory: Memory) -> None:
 
     assert sorted(answer.entry for answer in answers) == list(range(size, size + 400))
     assert (size + 400, 400) == (state(memory).size, len({answer.vote_id for answer in answers}))
+
+
+def test_an_id_that_stands_twice_in_a_batch_is_refused(memory: Memory) -> None:
+    fact = memory.store("Invoices are sent on the 3rd")
+    before = held(memory)
+
+    with pytest.raises(CortexError, match="stands twice in one batch"):
+        memory.call(CastVotes(votes=[NewVote(id=fact.id, vote=1, vote_id=uuid7(5, b"1" * 10)) for _ in range(2)]))
+
+    assert before == held(memory)
+
+
+def test_an_older_ballot_takes_no_newer_ones_place(memory: Memory) -> None:
+    fact = memory.store("Invoices are sent on the 3rd")
+    remote = Remote(memory, "ann")
+    withheld = remote.vote(fact, 1)
+    memory.clock.advance(minutes=1)
+    memory.call(remote.vote(fact, -1))
+
+    assert "conflict" == refused(memory, withheld)
+    assert [-1] == [vote.vote for vote in memory.call(ReadVotes(id=fact.id)).votes]
+
+
+def test_a_ballot_in_a_batch_is_compared_as_exactly_as_alone(memory: Memory) -> None:
+    fact, other = memory.store("Invoices are sent on the 3rd"), memory.store("another one")
+    remote = Remote(memory, "ann")
+    first = remote.vote(fact)
+    memory.call(first)
+    assert first.ballot is not None
+    memory.clock.advance(seconds=1)
+    second = remote.vote(fact, id=first.ballot["id"])
+    before = held(memory)
+
+    with pytest.raises(CortexError) as caught:
+        memory.call(
+            CastVotes(
+                votes=[
+                    NewVote(id=fact.id, vote=1, ballot=second.ballot, sig=second.sig),
+                    NewVote(id=other.id, vote=1, agent="bob"),
+                ]
+            )
+        )
+
+    assert ("id_conflict", before) == (caught.value.kind, held(memory))
+
+
+def test_a_name_that_a_client_claims_signs_with_no_agents_own_key(memory: Memory) -> None:
+    fact = memory.store("Invoices are sent on the 3rd")
+    memory.call(AddAgent(name="auditor"))
+    before = held(memory)
+
+    with pytest.raises(Forbidden, match="the client only says that this is its name"):
+        memory.call(CastVote(id=fact.id, vote=1), actor="auditor", claimed=True)
+    counted = memory.call(CastVote(id=fact.id, vote=1), actor="some-client", claimed=True)
+
+    assert (before[0] + 2, "server") == (state(memory).size, counted.custody)
+
+
+def test_a_revoked_agent_gets_no_key_until_it_has_a_level_again(memory: Memory, tmp_path: Path) -> None:
+    memory.call(AddAgent(name="ann"))
+    memory.call(RevokeAgent(name="ann"))
+
+    with pytest.raises(CortexError, match="was revoked") as caught:
+        memory.call(AddAgentKey(name="ann", out=str(tmp_path / "ann.key")))
+    memory.call(TrustAgent(name="ann", level="untrusted"))
+    memory.call(AddAgentKey(name="ann", out=str(tmp_path / "more.key")))
+
+    assert "conflict" == caught.value.kind
+
+
+def test_names_that_differ_by_case_alone_are_one_name(memory: Memory) -> None:
+    memory.call(AddAgent(name="Auditor"))
+
+    with pytest.raises(CortexError, match="there is an agent Auditor already"):
+        memory.call(AddAgent(name="auditor"))
+
+
+def test_resolving_again_judges_nobody_again(memory: Memory) -> None:
+    fact = memory.store("Invoices are sent on the 3rd")
+    trusted(memory, "ann")
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+
+    judged = [memory.call(ResolveFact(id=fact.id, truth=truth)).judged for truth in ("true", "true", "false")]
+
+    assert [1, 0, 1] == judged
+
+
+def test_another_policy_is_no_word_about_the_clock(memory: Memory) -> None:
+    state(memory)
+    memory.clock.advance(days=31)
+
+    with pytest.raises(CortexError, match="confirm-clock") as caught:
+        memory.call(SetPolicy(rule="linear"))
+
+    assert "clock_ahead" == caught.value.kind

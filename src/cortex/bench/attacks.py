@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ from cortex.bench.attacking.verifiers import Told
 from cortex.progress import Progress, silent
 
 ATTACKS: tuple[Attack, ...] = (*on_entries.ATTACKS, *on_history.ATTACKS, *on_tables.ATTACKS)
+BY_NAME = MappingProxyType({attack.name: attack for attack in ATTACKS})
 
 # So many more votes that a batch is complete.
 CROWD_FACTS = 130

@@ -74,8 +74,13 @@ class OperationCommand(CommandLine):
         except CortexError as error:
             error.hint = "; ".join(filter(None, (error.hint, f"see `{ctx.command_path} --help`")))
             raise
+        if twice := next((name for name in options if name in data), None):
+            raise Invalid(f"{twice} is given twice", f"give it once, with or without {self.option_of(twice)}")
         data |= {name: self._from_option(name, value, inputs) for name, value in options.items()}
         self._take_project(data, globals_of(ctx))
+        for name, found in self.fields.items():
+            if found.required and name not in data:
+                raise Invalid(f"{self.option_of(name)} is missing", f"see `{ctx.command_path} --help`")
         return data
 
     def _run(self, **_given: object) -> int:
@@ -125,7 +130,7 @@ class OperationCommand(CommandLine):
         placed = {place.field for place in self.usage.positionals} | {"project"}
         options: list[click.Parameter] = []
         for found in self.fields.values():
-            if found.name in placed:
+            if found.name in placed and found.name not in self.line.also:
                 continue
             option = self.option_of(found.name)
             assert option not in global_names(), f"{option} of {self.operation.name} is a global option"

@@ -15,6 +15,7 @@ from cortex.ops.facts import StoredFacts
 from cortex.ops.projects import Projects, ProjectSummary
 from cortex.ops.search import SearchResult
 from cortex.ops.views import FactHistory, FactPage, FactView
+from cortex.plurals import counted
 
 _QUOTED = "  | "
 _CONTENT_CELLS_MIN = 20
@@ -76,8 +77,10 @@ def _votes(fact: FactView, screen: Screen) -> Iterator[str]:
     """Where the fact stands by its votes, what is missing, and each vote with what it weighs."""
     if not fact.votes and fact.verdict == "none":
         return
-    settled = " (resolved by a person)" if fact.resolved else ""
+    settled = " (resolved)" if fact.resolved else ""
     yield f"votes: score {fact.consensus_score:.2f}, verdict {fact.verdict}{settled}"
+    if fact.resolution is not None:
+        yield from trust.word(fact.resolution, screen)
     if fact.missing:
         yield f"still missing: {'; '.join(fact.missing)}"
     yield from trust.vote_lines(fact.votes, screen)
@@ -110,7 +113,7 @@ def found(result: SearchResult, screen: Screen) -> Iterator[str]:
     for note in result.notes:
         yield f"note: {one_line(note)}"
     if result.pending:
-        yield f"note: {result.pending} facts are not embedded yet, and found by their words only"
+        yield f"note: not embedded yet, and found by words only: {counted(result.pending, 'fact')}"
 
 
 def briefing(brief: Briefing, screen: Screen) -> Iterator[str]:

@@ -6,6 +6,7 @@ from cortex.cli.terminal import Screen, cells, one_line
 from cortex.ids import short
 from cortex.memory.graph import EntitySummary, GraphEdge
 from cortex.ops.graph import EntityList, EntityPath, Neighbourhood
+from cortex.plurals import counted
 
 
 def entities(found: EntityList, screen: Screen) -> Iterator[str]:
@@ -65,4 +66,4 @@ def _facts(ids: list[str]) -> str:
 
 def _pending(count: int) -> Iterator[str]:
     if count:
-        yield f"still to be looked through: {count} facts"
+        yield f"still to be looked through: {counted(count, 'fact')}"

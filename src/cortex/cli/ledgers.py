@@ -10,6 +10,7 @@ from cortex.ledger.findings import Verification
 from cortex.memory.recall import age
 from cortex.ops.external import ExternalReport
 from cortex.ops.ledger import ExportedLedger, LedgerHead, LedgerHistory, ProofOfFact
+from cortex.plurals import counted
 
 
 def verification(report: Verification, screen: Screen) -> Iterator[str]:
@@ -17,8 +18,8 @@ def verification(report: Verification, screen: Screen) -> Iterator[str]:
     for log in report.logs:
         part = f", from entry {log.checked_from} on" if log.checked_from else ""
         yield f"log  {one_line(log.origin)}{'' if log.active else '  (earlier)'}"
-        yield f"     {log.size:,} entries{part}, root {log.root[:16]}…"
-        yield f"     {log.checkpoints:,} checkpoints, checked against {log.signatures}"
+        yield f"     {_entries(log.size)}{part}, root {log.root[:16]}…"
+        yield f"     {counted(log.checkpoints, 'checkpoint')}, checked against {log.signatures}"
         yield f"     remembered outside the file: {log.memory}"
     if report.not_remembered is not None:
         yield f"     not remembered: {one_line(report.not_remembered)}"
@@ -26,20 +27,20 @@ def verification(report: Verification, screen: Screen) -> Iterator[str]:
         where = "" if finding.entry is None else f" id={finding.entry}"
         yield f"FAIL {finding.code}{where} {one_line(finding.what)}"
     if report.more_findings:
-        yield f"and {report.more_findings:,} more findings"
-    texts = f", {report.revisions:,} texts, {report.erased:,} forgotten" if "text" in report.passes else ""
-    counted = f"{report.entries:,} entries{texts}"
+        yield f"and {counted(report.more_findings, 'more finding')}"
+    texts = f", {counted(report.revisions, 'text')}, {report.erased:,} forgotten" if "text" in report.passes else ""
+    sums = f"{_entries(report.entries)}{texts}"
     earlier = sum(log.checked_from for log in report.logs)
     if report.ok and not report.logs:
         yield "nothing was checked: this file has no ledger yet"
     elif report.ok and earlier:
-        yield f"✓ nothing wrong in what is new ({counted}); {earlier:,} earlier entries were not checked again"
+        yield f"✓ nothing wrong in what is new ({sums}); not checked again: {_entries(earlier)} before"
     elif report.ok:
         roots = sum(log.checkpoints for log in report.logs)
         unread = "" if "text" in report.passes else "; the texts were not checked"
-        yield f"✓ chain valid ({counted}, {roots:,} checkpoints{unread})"
+        yield f"✓ chain valid ({sums}, {counted(roots, 'checkpoint')}{unread})"
     else:
-        yield f"✗ NOT valid: {len(report.findings) + report.more_findings:,} findings ({counted} checked)"
+        yield f"✗ NOT valid: {counted(len(report.findings) + report.more_findings, 'finding')} ({sums} checked)"
 
 
 def head(found: LedgerHead, screen: Screen) -> Iterator[str]:
@@ -55,7 +56,10 @@ def head(found: LedgerHead, screen: Screen) -> Iterator[str]:
 
 
 def proof(found: ProofOfFact, screen: Screen) -> Iterator[str]:
-    """The proof as a text that can be sent; `--output` writes the file that verifiers read."""
+    """Where the proof was written, else the proof as a text that can be sent."""
+    if found.path is not None:
+        yield f"the proof is in {one_line(found.path)}: hand it over with the log's key, another way"
+        return
     yield from found.proof.splitlines()
     yield ""
     yield f"entry  {one_line(found.leaf)}"
@@ -68,7 +72,8 @@ def exported(found: ExportedLedger, screen: Screen) -> Iterator[str]:
     yield from details(
         [
             ("exported", f"{found.path} ({found.format})"),
-            ("holds", f"{found.entries:,} entries, {found.checkpoints:,} checkpoints"),
+            ("holds", f"{_entries(found.entries)}, {counted(found.checkpoints, 'checkpoint')}"),
+            ("sha256", found.digest),
             ("trust", found.trust),
             ("verifier", found.verifier),
         ]
@@ -91,3 +96,7 @@ def external(report: ExternalReport, screen: Screen) -> Iterator[str]:
         yield one_line("FAIL {code} id={id} {what}".format(**finding))
     ends = {"valid": "✓ valid, as far as the lines above go", "tampered": "✗ NOT valid"}
     yield ends.get(report.status, "not checked") + (f": {one_line(report.reason)}" if report.reason else "")
+
+
+def _entries(count: int) -> str:
+    return counted(count, "entry", "entries")

@@ -16,6 +16,12 @@ def plain(result: Struct, screen: Screen) -> Iterator[str]:
     yield from _fields(_pairs(result), "", 0)
 
 
+def part(result: Struct, but: Iterable[str]) -> Iterator[str]:
+    """As `plain`, without some of the fields."""
+    left = {name.replace("_", " ") for name in but}
+    yield from _fields([(name, found) for name, found in _pairs(result) if name not in left], "", 0)
+
+
 def details(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Names and values of one line each, aligned."""
     known = list(pairs)

@@ -40,6 +40,7 @@ from cortex.ops.model import PullModel
 from cortex.ops.search import Recall, SearchFacts
 from cortex.ops.transfer import FileImported, ImportFiles
 from cortex.ops.views import ListFacts
+from cortex.plurals import counted
 from cortex.settings import Settings
 
 _WORD = re.compile(r"[^\W\d_]{4,24}")
@@ -160,7 +161,7 @@ class _Tour:
         took = (time.perf_counter() - began) * 1000
         if report.error or not report.stored:
             raise Invalid(f"nothing could be read from {document} ({report.error})", "give a Markdown or text file")
-        self._say("Imported", f"{document}: {report.stored} facts in {took:.0f} ms")
+        self._say("Imported", f"{document}: {counted(report.stored, 'fact')} in {took:.0f} ms")
         return report, round(took, 2)
 
     async def _search(self, app: App) -> tuple[str, Hit, float]:
@@ -179,7 +180,8 @@ class _Tour:
         report = await app.call(VerifyLedger())
         if not report.ok:
             raise Corrupt(f"a fresh ledger does not verify: {report.findings}", "report this as a fault of Cortex")
-        told = f"{report.entries} ledger entries and {report.revisions} texts, every one unchanged"
+        entries = counted(report.entries, "ledger entry", "ledger entries")
+        told = f"{entries} and {counted(report.revisions, 'text')}, every one unchanged"
         self._say("Verified", told)
         return report.entries
 

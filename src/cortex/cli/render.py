@@ -19,6 +19,7 @@ from cortex.ops.external import ExternalReport
 from cortex.ops.facts import StoredFacts
 from cortex.ops.graph import EntityList, EntityPath, Neighbourhood
 from cortex.ops.ledger import ExportedLedger, LedgerHead, LedgerHistory, ProofOfFact
+from cortex.ops.node import Status
 from cortex.ops.policies import ClockConfirmed, PolicyView
 from cortex.ops.projects import Projects, ProjectSummary
 from cortex.ops.resolving import Resolution
@@ -47,6 +48,7 @@ RENDERERS: dict[type[Struct], Callable[[Any, Screen], Iterable[str]]] = {
     EntityPath: graph.path,
     Projects: facts.projects,
     ProjectSummary: facts.project,
+    Status: reports.status,
     Diagnosis: reports.diagnosis,
     ImportReport: reports.imported,
     Verification: ledgers.verification,

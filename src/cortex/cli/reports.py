@@ -3,10 +3,44 @@
 from collections.abc import Iterator
 
 from cortex import limits
+from cortex.cli import listing
 from cortex.cli.terminal import Screen, one_line
+from cortex.memory.recall import age
 from cortex.ops.doctor import Diagnosis
 from cortex.ops.earlier_votes import TrustImported
+from cortex.ops.node import Status, VotesFigures
 from cortex.ops.transfer import ImportReport
+from cortex.ops.verification import LastRun
+from cortex.plurals import counted
+
+
+def status(found: Status, screen: Screen) -> Iterator[str]:
+    """The figures of the file, then the votes log and the last verification of each log."""
+    yield from listing.part(found, ["votes_log", "verified"])
+    yield ""
+    yield from listing.details([*_votes_log(found.votes_log), *_verified(found.verified, screen)])
+
+
+def _votes_log(log: VotesFigures | None) -> Iterator[tuple[str, str]]:
+    if log is None:
+        yield "votes log", "none yet: the first vote begins it"
+        return
+    yield "votes log", log.origin
+    sums = f"{counted(log.entries, 'entry', 'entries')}, {counted(log.votes, 'vote')}"
+    yield "holds", f"{sums}, {counted(log.agents, 'agent')}, the last of {log.last_entry_at}"
+    yield "takes votes", "yes" if log.takes_votes else f"no: {log.closed}"
+
+
+def _verified(runs: list[LastRun], screen: Screen) -> Iterator[tuple[str, str]]:
+    last = {run.log: run for run in runs}
+    for log, name, command in (("transactions", "ledger", "ledger"), ("votes", "votes log", "vote-ledger")):
+        yield f"{name} verified", _run(last[log], screen) if log in last else f"never: `cortex {command} verify`"
+
+
+def _run(run: LastRun, screen: Screen) -> str:
+    came = "valid" if run.ok else f"NOT valid: {', '.join(run.codes)}"
+    part = ", only what was new" if run.incremental else ""
+    return f"{run.at} ({age(run.at, screen.now)}), {came}{part}"
 
 
 def diagnosis(found: Diagnosis, screen: Screen) -> Iterator[str]:
@@ -41,7 +75,8 @@ def _trust_imported(trust: TrustImported) -> Iterator[str]:
     """What an earlier file's ledger was found to be, and what came of its agents and votes."""
     for found in trust.findings:
         state = "ok" if found.ok else "WRONG" if found.first_bad is not None else "unknown"
-        yield f"  ledger {one_line(found.table)}: {state}, {found.checked} rows checked: {one_line(found.what)}"
+        checked = f"{counted(found.checked, 'row')} checked"
+        yield f"  ledger {one_line(found.table)}: {state}, {checked}: {one_line(found.what)}"
     if trust.tampered:
         yield "  WARNING: the earlier ledger was changed or is damaged; what was imported is only as good as that file"
     agents = f"agents: {trust.agents} imported, {trust.agents_known} already there"

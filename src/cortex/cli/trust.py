@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from cortex import plurals
 from cortex.cli.listing import details
 from cortex.cli.terminal import Screen, cells, one_line
 from cortex.ids import short
@@ -13,11 +14,12 @@ from cortex.ops.agents import AgentList, AgentSummary, AgentView
 from cortex.ops.policies import ClockConfirmed, PolicyView
 from cortex.ops.resolving import Resolution
 from cortex.ops.submitting import SubmittedEvent
-from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, ShownVote, Tally
+from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, PersonsWord, ShownVote, Tally
 
 _HASH_CHARS = 16
 _SIGNS = {1: "+1", -1: "-1", 0: " 0"}
 _SERVER = "custody server"
+_WORDS = {"true": "resolved as true", "false": "resolved as false", "open": "open to the votes again"}
 
 
 def counted(vote: CountedVote, screen: Screen) -> Iterator[str]:
@@ -74,13 +76,23 @@ def votes(found: FactVotes, screen: Screen) -> Iterator[str]:
     """Where a fact stands, then each vote with its weight and reason."""
     yield f"{short(found.fact)}  revision {found.revision}"
     yield from _standing(found)
+    if found.resolution is not None:
+        yield from word(found.resolution, screen)
     yield from vote_lines(found.votes, screen)
     if not found.votes:
-        yield "  nobody has voted on it"
+        yield "  nobody has voted on this revision" if found.earlier else "  nobody has voted on it"
     if found.more:
         yield f"and {found.more:,} more: raise --limit"
     if found.earlier:
         yield f"votes on earlier revisions, which do not count: {found.earlier:,}"
+
+
+def word(said: PersonsWord, screen: Screen) -> Iterator[str]:
+    """What a person said with the admin key, when, and why. Who held the key is in no log."""
+    by = f"by the admin key {said.key[:_HASH_CHARS]}…, whoever held it"
+    yield f"{_WORDS[said.truth]} {by}  (entry {said.entry}, {age(said.at, screen.now)})"
+    if said.reason is not None:
+        yield screen.line([(f"    {one_line(said.reason)}", False)])
 
 
 def vote_lines(votes: list[ShownVote], screen: Screen) -> Iterator[str]:
@@ -96,10 +108,11 @@ def vote_lines(votes: list[ShownVote], screen: Screen) -> Iterator[str]:
 
 def resolution(found: Resolution, screen: Screen) -> Iterator[str]:
     """What a person's word made of a fact."""
-    done = f"resolved  {short(found.fact)}" if found.resolved else f"open to the votes again  {short(found.fact)}"
+    done = f"{_WORDS[found.truth]}  {short(found.fact)}"
     yield f"{done}  agents judged by it: {found.judged}"
     yield from _standing(found)
     yield _entry(found.entry, found.hash)
+    yield from _noted(found.notes)
 
 
 def agents(found: AgentList, screen: Screen) -> Iterator[str]:
@@ -133,7 +146,7 @@ def agent(found: AgentView, screen: Screen) -> Iterator[str]:
             ("votes", f"{found.votes:,}"),
             ("registered", found.registered),
             ("key here", here),
-            ("log", f"{found.log}, {found.entries:,} entries, the last of {found.at}"),
+            ("log", f"{found.log}, {plurals.counted(found.entries, 'entry', 'entries')}, the last of {found.at}"),
             ("log's key", found.vkey),
             ("admin key", found.admin),
             ("rule", str(found.policy.get("rule"))),
@@ -194,6 +207,7 @@ def policy(found: PolicyView, screen: Screen) -> Iterator[str]:
     yield from details(_parameters(found.policy))
     if found.entry is not None and found.hash is not None:
         yield _entry(found.entry, found.hash)
+    yield from _noted(found.notes)
 
 
 def _parameters(given: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -153,6 +153,9 @@ def _bare(kind: inspect.Type) -> inspect.Type:
         parts = [part for part in map(_bare, kind.types) if not isinstance(part, inspect.NoneType)]
         if len(parts) == 1:
             return parts[0]
+        words = [part for part in parts if isinstance(part, inspect.LiteralType)]
+        if words:
+            return words[0]  # a flag beside its words is for programs
         plain = [part for part in parts if not isinstance(part, _STRUCTURED)]
         return inspect.StrType() if plain else inspect.AnyType()
     return kind

@@ -11,9 +11,10 @@ from cortex.ops.resubmitting import LeftBallot, Resubmitted
 from cortex.ops.vote_ledger import VoteLogHead
 from cortex.ops.vote_records import ExportedVotes, ProofOfVote, VoteExports, VoteHistory, VoteLogEntry
 from cortex.ops.witnessing import StampedNote, Vouched
+from cortex.plurals import counted
 
 _OUTCOMES = {"cosigned": "✓ cosigned by", "kept": "✓ kept by", "seen": "✗ refused by", "failed": "– not had:"}
-_TRUTHS = {1: "true", -1: "false", 0: "open"}
+_TRUTHS = {1: "resolved as true", -1: "resolved as false", 0: "opened to the votes again"}
 
 
 def verification(report: VotesReport, screen: Screen) -> Iterator[str]:
@@ -21,13 +22,13 @@ def verification(report: VotesReport, screen: Screen) -> Iterator[str]:
     if report.origin is not None:
         part = f", from entry {report.checked_from:,} on" if report.checked_from else ""
         yield f"log  {one_line(report.origin)}"
-        yield f"     {report.size:,} entries{part}, root {(report.root or '')[:16]}…"
-        yield f"     {report.checkpoints:,} checkpoints, checked against {report.checkpoint_key}"
+        yield f"     {_entries(report.size)}{part}, root {(report.root or '')[:16]}…"
+        yield f"     {counted(report.checkpoints, 'checkpoint')}, checked against {report.checkpoint_key}"
         signed = f"{report.signatures:,} checked" if "signatures" in report.passes else "not checked"
         yield f"     signatures of agents and admins: {signed}"
         yield f"     weights and verdicts: {'computed anew' if 'policy' in report.passes else 'not computed anew'}"
         if "text" in report.passes:
-            yield f"     texts: {report.texts:,} of facts, {report.reasons:,} reasons"
+            yield f"     texts: {report.texts:,} of facts, {counted(report.reasons, 'reason')}"
     yield f"     remembered outside the file: {report.memory}"
     for told in report.outside:
         yield f"     {one_line(told)}"
@@ -37,29 +38,29 @@ def verification(report: VotesReport, screen: Screen) -> Iterator[str]:
         where = "" if finding.entry is None else f" id={finding.entry}"
         yield f"FAIL {finding.code}{where} {one_line(finding.what)}"
     if report.more_findings:
-        yield f"and {report.more_findings:,} more findings"
+        yield f"and {counted(report.more_findings, 'more finding')}"
     yield _verdict(report)
 
 
 def _verdict(report: VotesReport) -> str:
     left = {"signatures": "signatures", "policy": "weights", "text": "texts"}
     unread = [told for name, told in left.items() if name not in report.passes]
-    told = f"{report.votes:,} votes, {report.merkle_roots:,} Merkle roots"
+    told = f"{counted(report.votes, 'vote')}, {counted(report.merkle_roots, 'Merkle root')}"
     if not report.ok:
-        return f"✗ NOT valid: {len(report.findings) + report.more_findings:,} findings"
+        return f"✗ NOT valid: {counted(len(report.findings) + report.more_findings, 'finding')}"
     if report.origin is None:
         return "nothing was checked: this file has no votes log yet"
     rest = f"; not checked: {', '.join(unread)}" if unread else ""
     if report.checked_from:
         new = report.size - report.checked_from
-        return f"✓ nothing wrong in what is new ({new:,} entries of {report.size:,}{rest})"
+        return f"✓ nothing wrong in what is new ({_entries(new)} of {report.size:,}{rest})"
     return f"✓ chain valid ({told}{rest})"
 
 
 def head(found: VoteLogHead, screen: Screen) -> Iterator[str]:
     """The signed checkpoint alone, as it is to be kept in a file; beside it the keys to hand to verifiers."""
     yield from found.note.splitlines()
-    told = ["the log goes on, by the admin key"] if found.restored else []
+    told = [f"the log goes on, by {one_line(found.by or 'the admin key')}"] if found.restored else []
     keys = [f"log {found.vkey}", f"genesis {found.genesis}"]
     terminal.note(
         [
@@ -87,7 +88,7 @@ def exported(found: ExportedVotes, screen: Screen) -> Iterator[str]:
     yield from details(
         [
             ("exported", f"{found.path} ({found.format})"),
-            ("holds", f"{found.entries:,} entries, {found.checkpoints:,} checkpoints"),
+            ("holds", f"{_entries(found.entries)}, {counted(found.checkpoints, 'checkpoint')}"),
             ("sha256", found.digest),
             *(("trust", line) for line in found.trust),
             ("verifier", found.verifier),
@@ -100,7 +101,7 @@ def exports(found: VoteExports, screen: Screen) -> Iterator[str]:
     """One line an export."""
     for each in found.exports:
         yield (
-            f"{each.id:>4}  {each.at}  {one_line(each.actor)}  {each.entries:,} entries  {each.format}"
+            f"{each.id:>4}  {each.at}  {one_line(each.actor)}  {_entries(each.entries)}  {each.format}"
             f"  {each.digest[:16]}…  {one_line(each.path)}"
         )
     if not found.exports:
@@ -124,12 +125,20 @@ def history(found: VoteHistory, screen: Screen) -> Iterator[str]:
 def _said(entry: VoteLogEntry) -> str:
     if entry.kind == "vote":
         held = "  the server signed" if entry.custody == "server" else ""
-        return f"{entry.vote or 0:+d} by {one_line(entry.agent or '')}  weight {entry.weight or 0:.3f}{held}"
-    return f"resolved as {_TRUTHS.get(entry.truth or 0, 'open')} by the admin key"
+        cast = f"{entry.vote:+d} by" if entry.vote else "withdrew:"
+        return f"{cast} {one_line(entry.agent or '')}{_on(entry)}  weight {entry.weight or 0:.3f}{held}"
+    return f"{_TRUTHS[entry.truth or 0]} by the admin key{_on(entry)}"
+
+
+def _on(entry: VoteLogEntry) -> str:
+    return "" if entry.revision is None else f"  on r{entry.revision}"
 
 
 def proof(found: ProofOfVote, screen: Screen) -> Iterator[str]:
-    """The proof as a text that can be sent; `--output` writes the file that verifiers read."""
+    """Where the proof was written, else the proof as a text that can be sent."""
+    if found.path is not None:
+        yield f"the proof is in {one_line(found.path)}: hand it over with the log's key, another way"
+        return
     yield from found.proof.splitlines()
     yield ""
     yield f"entry  {one_line(found.leaf)}"
@@ -139,7 +148,7 @@ def proof(found: ProofOfVote, screen: Screen) -> Iterator[str]:
 
 def resubmitted(found: Resubmitted, screen: Screen) -> Iterator[str]:
     """What was taken, and what was not and why."""
-    yield f"{found.taken:,} votes were handed in again, {found.present:,} were there"
+    yield f"handed in again: {counted(found.taken, 'vote')}; there already: {found.present:,}"
     yield from _left("outdated", found.outdated)
     yield from _left("refused", found.refused)
     if found.more:
@@ -151,3 +160,7 @@ def resubmitted(found: Resubmitted, screen: Screen) -> Iterator[str]:
 def _left(why: str, ballots: list[LeftBallot]) -> Iterator[str]:
     for each in ballots:
         yield f"{why}  {one_line(each.vote_id)}  by {one_line(each.agent)}: {one_line(each.told)}"
+
+
+def _entries(count: int) -> str:
+    return counted(count, "entry", "entries")

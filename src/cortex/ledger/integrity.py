@@ -14,6 +14,7 @@ from cortex.ledger import chain, checkpoint, merkle
 from cortex.ledger.chain import State
 from cortex.ledger.findings import Findings, LogChecked
 from cortex.ledger.memory import Remembered
+from cortex.plurals import counted
 from cortex.progress import Progress
 
 
@@ -73,7 +74,9 @@ def check(
         checked_from=start,
         checkpoints=signed,
         signatures=key_used(own_vkey, state.vkey),
-        memory=f"{remembered.size} entries, verified at {remembered.verified_at}" if remembered else "none",
+        memory=f"{counted(remembered.size, 'entry', 'entries')}, verified at {remembered.verified_at}"
+        if remembered
+        else "none",
     )
     kept = Remembered(
         origin=state.origin,

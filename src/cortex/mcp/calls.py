@@ -35,8 +35,9 @@ async def call(
     if operation is None:
         names = ", ".join(tools.listed_name(name, desk.settings) for name in offered)
         raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {params.name[:100]!r}. There are: {names}")
+    name = tools.listed_name(operation.tool_name, desk.settings)
     try:
-        request = _bounded(decode(operation, _offered(operation, params.arguments or {}), lax=True), desk)
+        request = _bounded(decode(operation, _offered(operation, params.arguments or {}), lax=True, caller=name), desk)
         response = await desk.run(calling, request)
         return await _result(desk, calling, operation, request, response)
     except CortexError as error:

@@ -75,6 +75,7 @@ class Desk:
         client = session.client_params.client_info.name if session.client_params else ""
         return Caller(
             actor=self.settings.agent or (actor_name(client) if client else _UNKNOWN_CLIENT),
+            claimed=self.settings.agent is None,
             face="mcp",
             project=await self._workplace.project(session),
             full_ids=BY_REQUEST[request].destructive,

@@ -83,10 +83,17 @@ def _part(word: str, value: Any, defs: dict[str, Schema], above: tuple[str, ...]
         case "type", list():
             kinds = [kind for kind in value if kind != "null"]
             return kinds[0] if len(kinds) == 1 else kinds
+        case "pattern", str():
+            return _of_json(value)
         case "enum", list():
             return [option for option in value if option is not None]
         case _:
             return value
+
+
+def _of_json(pattern: str) -> str:
+    """A pattern as JSON Schema has it, which is ECMAScript's: that knows no `\\A` and no `\\Z`."""
+    return pattern.replace(r"\A", "^").replace(r"\Z", "$")
 
 
 def _array(schema: Schema) -> Schema:

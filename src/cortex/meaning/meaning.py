@@ -20,6 +20,7 @@ from cortex.meaning.apart import apart
 from cortex.meaning.building import Building
 from cortex.meaning.held import Held
 from cortex.meaning.worker import Worker
+from cortex.plurals import counted
 from cortex.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ class Meaning:
             self.trouble = None
         for unit, error in made.refused:
             self._refused[unit.task, unit.revision_id] = None
-            self.trouble = f"{len(self._refused)} texts could not be embedded, the last since {error}"
+            self.trouble = f"could not be embedded: {counted(len(self._refused), 'text')}, the last since {error}"
         while len(self._refused) > limits.REFUSED_MAX:
             self._refused.popitem(last=False)
 

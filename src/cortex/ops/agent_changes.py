@@ -26,12 +26,17 @@ from cortex.trust.log import Log
 
 GROUP = "Trust"
 ALL = ["*"]
-PATTERN = rf"\A[A-Za-z0-9._@-]{{1,{limits.AGENT_CHARS_MAX}}}\Z"
 
-Name = Annotated[str, Meta(description="Name of the agent.", pattern=PATTERN)]
+Name = Annotated[str, fields.form(fields.AGENT, fields.AGENT_FORM, "Name of the agent.")]
 Level = Literal["untrusted", "standard", "trusted"]
 Globs = Annotated[
-    list[Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z", min_length=1, max_length=limits.NAME_CHARS_MAX)]],
+    list[
+        Annotated[
+            str,
+            fields.form(r"[^\x00-\x1f\x7f-\x9f]+", "printable text of one line, such as billing-*"),
+            Meta(min_length=1, max_length=limits.NAME_CHARS_MAX),
+        ]
+    ],
     Meta(
         description="Projects that the key may vote in, as globs. By default all, or those of the key that signs.",
         max_length=limits.KEY_PROJECTS_MAX,
@@ -86,7 +91,10 @@ def valid_key(tx: Tx, name: str, public: str) -> ShownKey:
     judging.agent(tx, name)
     key = next((key for key in keys_of(tx, name) if key.public == public), None)
     if key is None:
-        raise KeyNotValid(f"the key {public[:16]}… is not one of agent {name}", f"see `cortex agent show {name}`")
+        raise KeyNotValid(
+            f"the key {public[:16]}… is not one of agent {name} in this log",
+            f"`cortex agent key {name} --out FILE` with the admin key adds one",
+        )
     if key.ended is not None:
         raise KeyNotValid(f"the key {public[:16]}… of agent {name} was {key.ended}", "sign with a key that is valid")
     return key
@@ -207,7 +215,14 @@ class RevokeAgent(Request[AgentChange], frozen=True, kw_only=True):
 
     name: Name
     public: (
-        Annotated[str, Meta(description="Only this key: its public half or the start.", pattern=r"\A[0-9a-f]{8,64}\Z")]
+        Annotated[
+            str,
+            fields.form(
+                r"[0-9a-f]{8,64}",
+                "8 to 64 hex digits in small letters, as `cortex agent show` has them",
+                "Only this key: its public half or the start.",
+            ),
+        ]
         | None
     ) = None
 

@@ -129,7 +129,7 @@ class RotateAgentKey(Request[AgentChange], frozen=True, kw_only=True):
 async def rotate(ctx: Context, request: RotateAgentKey) -> AgentChange:
     """Put a new key in the place of an agent's key on this machine; the old one ends.
 
-    Signed by both. What a crash interrupted is finished when this is called again.
+    Signed by both. The old key is kept beside the new one, since a backup of before knows no other. What a crash interrupted is finished when this is called again.
     """
     log = await ctx.database.read(logs.needed)
     path = path_of(request.key) if request.key is not None else rotating.place_of(ctx, log, request.name)
@@ -137,6 +137,7 @@ async def rotate(ctx: Context, request: RotateAgentKey) -> AgentChange:
         raise NotFound(f"no key of agent {request.name} is on this machine", "give its file with --key FILE")
     # Before a lock is made beside a key that is not there.
     await asyncio.to_thread(keyfiles.load, path, request.name, log.origin)
+    await rotating.put_back(ctx, log, path, request.name)
     async with rotating.alone(path):
         finished = await rotating.finish(ctx, log, path, request.name)
         if finished is not None:
@@ -167,7 +168,7 @@ async def _rotate(ctx: Context, log: Log, path: Path, name: str) -> AgentChange:
         return proposal(at, sign(event, old, new), "key rotated", path)
 
     done = await ctx.journal.order(decide)
-    await asyncio.to_thread(keyfiles.take_next, path)
+    await asyncio.to_thread(rotating.take, path)
     ctx.keyring.forget()
     return done
 

@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cortex import limits
-from cortex.db.connect import Tx
+from cortex.db.connect import Tx, integer
 from cortex.errors import Conflict, Invalid, NotFound
-from cortex.ops import agent_changes, fields, rotating, signing
+from cortex.ops import agent_changes, fields, news, rotating, signing
 from cortex.ops.agent_changes import GROUP, AgentChange, Globs, Level, Name, ShownKey, keys_of
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
@@ -68,7 +68,7 @@ async def add(ctx: Context, request: AddAgent) -> AgentChange:
     told = sign(event, key, *([] if admin is None else [admin]))
     done = await ctx.journal.order(lambda tx: agent_changes.proposal(at, told, "registered", key.path))
     ctx.keyring.forget()
-    return done
+    return msgspec.structs.replace(done, notes=[*news.begun(ctx, log.origin, done.entry), *done.notes])
 
 
 def _free(tx: Tx, name: str) -> Log:
@@ -123,7 +123,10 @@ class ListAgents(Request[AgentList], frozen=True, kw_only=True):
     """List agents."""
 
     limit: fields.Limit = limits.PAGE_DEFAULT
-    cursor: Annotated[str, Meta(description="`next` of the page before.", pattern=agent_changes.PATTERN)] | None = None
+    cursor: (
+        Annotated[str, fields.form(fields.AGENT, "`next` of the page before as it was", "`next` of the page before.")]
+        | None
+    ) = None
 
 
 @operation(
@@ -153,6 +156,18 @@ async def list_agents(ctx: Context, request: ListAgents) -> AgentList:
     return await ctx.database.read(run)
 
 
+def _votes(tx: Tx, name: str) -> int:
+    """How many votes of an agent count: on the newest revision of facts that are held, and not withdrawn."""
+    return integer(
+        tx,
+        "SELECT count(*) FROM vote_current AS c JOIN revision AS r ON r.fact_id = c.fact"
+        " AND r.number = (SELECT max(number) FROM revision WHERE fact_id = c.fact)"
+        " JOIN transactions AS t ON t.log = r.log AND t.idx = r.idx AND t.digest = c.digest"
+        " WHERE c.agent = ? AND c.vote <> 0",
+        (name,),
+    )
+
+
 def _summary(tx: Tx, log: Log, name: str, now: str) -> AgentSummary:
     found = standing.agent(tx, log, name, now)
     custodies = [key.custody for key in keys_of(tx, name) if key.until is None]
@@ -161,7 +176,7 @@ def _summary(tx: Tx, log: Log, name: str, now: str) -> AgentSummary:
         level=found.level,
         reputation=found.reputation,
         weight=found.weight,
-        votes=found.votes,
+        votes=_votes(tx, name),
         keys=len(custodies),
         custody="both" if len(set(custodies)) > 1 else next(iter(custodies), None),
     )
@@ -219,7 +234,7 @@ async def show(ctx: Context, request: ShowAgent) -> AgentView:
             evidence_for=found.evidence_for,
             evidence_against=found.evidence_against,
             registered=found.since,
-            votes=found.votes,
+            votes=_votes(tx, request.name),
             keys=keys_of(tx, request.name),
             key_here=_custody_here(ctx, log, request.name),
             log=log.origin,

@@ -1,5 +1,7 @@
 """Deciding on votes inside a transaction: on which text, by whose key, and whether both may be."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,26 +11,30 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cortex import limits, times
-from cortex.db.connect import Tx
-from cortex.errors import ClockAhead, CortexError, Forbidden, IdConflict, Invalid
+from cortex.db.connect import Tx, value
+from cortex.errors import ClockAhead, Conflict, CortexError, Forbidden, IdConflict, Invalid
 from cortex.memory import votable
 from cortex.memory.votable import Votable
 from cortex.ops import fields
 from cortex.ops.context import Context
 from cortex.trust import events, keyfiles
+from cortex.trust import log as logs
 from cortex.trust.events import AgentRegistered, Ballot, Signed
 from cortex.trust.keyring import EventSigner, sign, signer
 from cortex.trust.log import Log
 
+_UUID_SHOWN = "0198f3a2-6c1e-7b44-9d0e-5f2a7c81b936"
+
 VoteId = Annotated[
     str,
-    Meta(
-        description="UUID of this vote: the same one given again is counted once.",
-        pattern=r"\A[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z",
+    fields.form(
+        fields.UUID,
+        f"a UUID in small letters, such as {_UUID_SHOWN}",
+        "UUID of this vote: the same one given again is counted once.",
     ),
 ]
 Reason = Annotated[str, Meta(description="Why, with the evidence.", min_length=1)]
-AgentName = Annotated[str, Meta(description="Agent.", pattern=rf"\A[A-Za-z0-9._@-]{{1,{limits.AGENT_CHARS_MAX}}}\Z")]
+AgentName = Annotated[str, fields.form(fields.AGENT, fields.AGENT_FORM, "Agent.")]
 
 
 class NewVote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,15 +46,11 @@ class NewVote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     vote_id: VoteId | None = None
     agent: Annotated[AgentName, Meta(description="Who votes; the configured agent unless given.")] | None = None
     revision: Annotated[int, Meta(description="Only if this is still the newest revision.", ge=1)] | None = None
-    ballot: Annotated[dict[str, Any], Meta(description="A ballot that its agent signed (docs/votes.md).")] | None = None
-    sig: Annotated[str, Meta(description="The ballot's signature in hex.", pattern=r"\A[0-9a-f]{128}\Z")] | None = None
-    salt: (
-        Annotated[
-            str,
-            Meta(description="The salt in hex that the ballot's reason_digest is of.", pattern=r"\A[0-9a-f]{32,128}\Z"),
-        ]
-        | None
-    ) = None
+    ballot: Annotated[dict[str, Any], Meta(description="A ballot that its agent signed (docs/agents.md).")] | None = (
+        None
+    )
+    sig: Annotated[fields.Signature, Meta(description="The ballot's signature in hex.")] | None = None
+    salt: fields.Salt | None = None
 
     def check(self) -> None:
         """Raise Invalid or TooLarge for what the field types alone do not say."""
@@ -90,6 +92,14 @@ class DecidedVote:
     signer: EventSigner | None
 
 
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A key that this machine signs with for an agent; `register` is the id of the event that registers a new one."""
+
+    signer: EventSigner
+    register: str | None
+
+
 def brought(key_file: str, agent: str | None) -> EventSigner:
     """A key from a file, which has to say whose it is unless `agent` does."""
     path = Path(key_file)
@@ -114,23 +124,22 @@ def ballot_of(vote: NewVote) -> Signed | None:
 class Deciding:
     """What a node settles of votes inside a transaction: which text, by whose key, and that both may be."""
 
-    def __init__(self, ctx: Context, tx: Tx, log: Log, at: str, brought: EventSigner | None) -> None:
-        self._ctx, self._tx, self._log, self._at, self._brought = ctx, tx, log, at, brought
+    def __init__(self, tx: Tx, log: Log, at: str, held: Mapping[str, HeldKey]) -> None:
+        self._tx, self._log, self._at, self._held = tx, log, at, held
         self.registered: list[Signed] = []
         self._new: dict[str, EventSigner] = {}
 
-    def vote(self, vote: NewVote, ballot: Signed | None, vote_id: str, salt: bytes) -> DecidedVote:
-        """A vote, signed."""
+    def vote(self, vote: NewVote, name: str, ballot: Signed | None, vote_id: str, salt: bytes) -> DecidedVote:
+        """A vote by the agent `name`, signed."""
         if ballot is not None:
             return self._signed_elsewhere(vote, ballot)
-        name = vote.agent or (self._brought.name if self._brought else self._ctx.caller.actor)
         known = self._known(vote, name)
         if known is not None:
             return known
         on = votable.newest(self._tx, vote.id)
         votable.outdated(on, vote.revision, None)
         held = self._signer(name)
-        self._check_project(held.public, name, on)
+        self._check_key(held.public, name, on)
         digest = None if vote.reason is None else events.reason_digest(salt, vote.reason).hex()
         event = Ballot(
             agent=name,
@@ -168,13 +177,28 @@ class Deciding:
         votable.outdated(on, revision, ballot.fact_digest)
         if ballot.author != on.author:
             raise Invalid(f"the ballot names {ballot.author[:64]!r} as the author", f"it was {on.author!r}")
+        self._check_order(ballot)
         ahead = times.micros(ballot.at) - times.micros(self._at)
         if ahead > limits.CLOCK_AHEAD_SECONDS * 1_000_000:
             raise ClockAhead(
                 f"the ballot is of {ballot.at}, here it is {self._at}",
                 f"set the clock that signed it: {limits.CLOCK_AHEAD_SECONDS} seconds ahead are taken",
             )
-        self._check_project(ballot.key, ballot.agent, on)
+        self._check_key(ballot.key, ballot.agent, on)
+
+    def _check_order(self, ballot: Ballot) -> None:
+        """Raise Conflict for a ballot that was signed before the vote that the agent holds of this text now."""
+        later = value(
+            self._tx,
+            "SELECT l.at FROM vote_current AS c JOIN vote_ledger AS l ON l.id = c.leaf + 1"
+            " WHERE c.fact = ? AND c.digest = ? AND c.agent = ?",
+            (ballot.fact, bytes.fromhex(ballot.fact_digest), ballot.agent),
+        )
+        if isinstance(later, str) and later > ballot.at:
+            raise Conflict(
+                f"the ballot is of {ballot.at}, and agent {ballot.agent} voted on this text at {later}",
+                "an older ballot takes no newer one's place: sign a new one",
+            )
 
     def _known(self, vote: NewVote, name: str) -> DecidedVote | None:
         """The vote that this vote_id was given to before, as it was signed then."""
@@ -189,7 +213,8 @@ class Deciding:
             return None
         number, kind, fact, agent, cast, key, author, digest, reason, at, signature = row
         on = votable.newest(self._tx, vote.id, retracted=True)
-        if (kind, fact, agent, cast) != ("vote", on.fact, name, vote.vote) or not self._same_reason(vote):
+        same = (kind, fact, agent, cast) == ("vote", on.fact, name, vote.vote)
+        if not same or not self._same_reason(vote, recorded=reason is not None):
             raise IdConflict(
                 f"the vote_id {vote.vote_id} stands for another event, entry {number - 1}", "give a new id"
             )
@@ -197,67 +222,100 @@ class Deciding:
         event = Ballot(agent, at, author, fact, digest.hex(), vote.vote_id, key.hex(), self._log.origin, hexed, 1, cast)
         return DecidedVote(on, Signed(event, (signature,)), self._custody(key.hex()), None, None, None)
 
-    def _same_reason(self, vote: NewVote) -> bool:
+    def _same_reason(self, vote: NewVote, *, recorded: bool) -> bool:
+        """Whether the reason is the one given before; one whose text is held elsewhere is taken for the same."""
+        if vote.reason is None or not recorded:
+            return (vote.reason is not None) == recorded
         row: Any = self._tx.execute("SELECT reason FROM vote_reason WHERE event_id = ?", (vote.vote_id,)).fetchone()
-        return vote.reason is None or row is None or row[0] == vote.reason
+        return row is None or row[0] == vote.reason
 
     def _signer(self, name: str) -> EventSigner:
-        """The key to sign with: the one brought along, one of this machine, or a new one that the server keeps."""
-        if self._brought is not None:
-            return self._brought
-        held = self._new.get(name) or self._ctx.keyring.of(self._log.origin, name)
-        if held is not None and self._is_known(held.public):
-            return held
-        if self._tx.execute("SELECT 1 FROM vote_agent WHERE name = ?", (name,)).fetchone() is not None:
-            if held is not None:
-                return held
+        """The key to sign with. An agent that votes for the first time is registered by that, untrusted."""
+        held = self._held.get(name)
+        if held is None:
             raise Forbidden(
                 f"no key of agent {name} is on this machine",
                 "give its file with --key, sign the ballot where the key is, or vote as another agent",
             )
-        return self._register(name, held)
-
-    def _is_known(self, public: str) -> bool:
-        if any(isinstance(one.event, AgentRegistered) and one.event.key == public for one in self.registered):
-            return True
-        row = self._tx.execute("SELECT 1 FROM vote_key WHERE public = ?", (bytes.fromhex(public),)).fetchone()
-        return row is not None
-
-    def _register(self, name: str, held: EventSigner | None) -> EventSigner:
-        """Register an agent that votes for the first time: untrusted, until an admin vouches for it."""
-        held = held or self._ctx.keyring.keep(self._log.origin, name)
-        event = AgentRegistered(
-            admin=None,
-            agent=name,
-            at=self._at,
-            custody=held.custody,
-            id=self._ctx.new_id(),
-            key=held.public,
-            log=self._log.origin,
-            projects=["*"],
-            trust="untrusted",
-            v=events.VERSION,
-        )
-        self.registered.append(sign(event, held))
-        self._new[name] = held
-        return held
+        if name not in self._new and held.register is not None and not _is_agent(self._tx, name):
+            self.registered.append(sign(_registration(held, self._log.origin, self._at), held.signer))
+        self._new[name] = held.signer
+        return held.signer
 
     def _custody(self, public: str) -> str:
-        row: Any = self._tx.execute(
-            "SELECT custody FROM vote_key WHERE public = ?", (bytes.fromhex(public),)
-        ).fetchone()
-        return row[0] if row is not None else "agent"
+        return str(
+            value(self._tx, "SELECT custody FROM vote_key WHERE public = ?", (bytes.fromhex(public),)) or "agent"
+        )
 
-    def _check_project(self, public: str, name: str, on: Votable) -> None:
+    def _check_key(self, public: str, name: str, on: Votable) -> None:
+        """Raise unless the key is for the fact's project. Whether it may sign at all, the log decides before that."""
         row: Any = self._tx.execute(
-            "SELECT projects FROM vote_key WHERE public = ?", (bytes.fromhex(public),)
+            "SELECT projects, ended FROM vote_key WHERE public = ?", (bytes.fromhex(public),)
         ).fetchone()
-        globs = ["*"] if row is None or row[0] is None else row[0].split("\n")
+        if row is None or row[0] is None or row[1] is not None:
+            return  # a key that is new, the admin's, or has ended: apply says so
+        globs = row[0].split("\n")
         if not any(fnmatchcase(on.project, glob) for glob in globs):
             raise Forbidden(
                 f"this key of agent {name} votes in {', '.join(globs)}, and fact {on.fact} is of another project",
                 "sign with a key for that project",
             )
+
+
+def _registration(held: HeldKey, origin: str, at: str) -> AgentRegistered:
+    assert held.register is not None
+    return AgentRegistered(
+        admin=None,
+        agent=held.signer.name,
+        at=at,
+        custody=held.signer.custody,
+        id=held.register,
+        key=held.signer.public,
+        log=origin,
+        projects=["*"],
+        trust="untrusted",
+        v=events.VERSION,
+    )
+
+
+async def keys_for(ctx: Context, names: Sequence[str], brought: EventSigner | None) -> dict[str, HeldKey]:
+    """The keys that this machine signs with for agents; for one that is not registered a new one, kept by the server.
+
+    Read and made before the transaction, which may be run twice and waits for nothing. An agent whose key is elsewhere
+    is left out.
+    """
+    if brought is not None:
+        return {brought.name: HeldKey(brought, None)}
+    found = await _found_keys(ctx, names)
+    if ctx.caller.claimed and any(held.signer.custody == "agent" for held in found.values()):
+        # Else whoever calls itself by an agent's name would vote with that agent's key.
+        raise Forbidden(
+            f"agent {ctx.caller.actor} has a key of its own here, and the client only says that this is its name",
+            "set the agent of this server: CORTEX_AGENT, or agent in config.toml",
+        )
+    return found
+
+
+async def _found_keys(ctx: Context, names: Sequence[str]) -> dict[str, HeldKey]:
+    ring = ctx.keyring
+    read = {name: ring.held(name) for name in names}
+    found = {name: HeldKey(held, None) for name, held in read.items() if held is not None}
+    unsure = [name for name in read if name not in found]
+    if unsure:
+        log = await ctx.database.read(logs.needed)
+        ring.origin = log.origin
+        ring.registered |= await ctx.database.read(lambda tx: {name for name in unsure if _is_agent(tx, name)})
+        for name in unsure:
+            own = await asyncio.to_thread(ring.of, log.origin, name)
+            if name not in ring.registered:
+                found[name] = HeldKey(own or await asyncio.to_thread(ring.keep, log.origin, name), ctx.new_id())
+            elif own is not None:
+                found[name] = HeldKey(own, None)
+    return found
+
+
+def _is_agent(tx: Tx, name: str) -> bool:
+    return tx.execute("SELECT 1 FROM vote_agent WHERE name = ?", (name,)).fetchone() is not None
 
 
 def keep_reason(tx: Tx, event_id: str, fact: str, salt: bytes, reason: str) -> None:

@@ -1,6 +1,7 @@
 """Verifications as they are run: here or in a worker, held against outside memory, written down, told where need be."""
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from msgspec import Meta, structs
 
 from cortex import limits, telemetry, times
 from cortex.db.connect import Tx
-from cortex.errors import CortexError, Unavailable
+from cortex.errors import CortexError
 from cortex.ledger import chain, witnesses
 from cortex.ledger.findings import Findings, Verification
 from cortex.ops import verification, vote_verification, witnessing
@@ -18,9 +19,11 @@ from cortex.ops.alerts import Alerts
 from cortex.ops.context import Context
 from cortex.ops.verification import VerificationRun, VerificationTask
 from cortex.ops.vote_verification import VoteTask, VoteVerification
+from cortex.plurals import counted
 from cortex.trust import log as logs
 from cortex.trust import outside
 from cortex.trust.outside import HeldNote, HeldReceipt, Outside, ReceiptsChecked
+from cortex.trust.receipts import AgentReceipt, put_aside
 
 T = TypeVar("T")
 
@@ -75,7 +78,7 @@ async def votes(
 ) -> VotesReport:
     """Verify the votes log, also against `receipts` (the agents' own that lie here unless given) and witnesses.
 
-    With `set_aside` own files of receipts that do not fit are put aside: the file is taken as it is.
+    With `set_aside` own receipts that do not fit are put aside, if all else is valid: the file is taken as it is.
     """
     started_at = ctx.now()
     checked = await vote_verification.checked(ctx, task)
@@ -133,12 +136,12 @@ async def _held_against(
         await ctx.database.read(partial(_compare, side=Outside(missed, own, done), notes=[], receipts=part))
         ctx.progress(start + len(part), len(held), "receipts")
     told += [*unread, *_summed(held, done)]
-    found = [*report.findings, *seen.list]
-    if set_aside:
-        told += await _aside(task, lambda: _put_aside(sorted(done.unfit & own)))
+    found, more = [*report.findings, *seen.list], report.more_findings + seen.more
+    if set_aside and not found:
+        told += await _aside(task, lambda: _put_aside(done.unfit))
     else:
-        found += missed.list
-    more = report.more_findings + seen.more + (0 if set_aside else missed.more)
+        found, more = [*found, *missed.list], more + missed.more
+        told += ["receipts: none was put aside, since the rest is not valid"] if set_aside and done.unfit else []
     return structs.replace(report, ok=not found, findings=found, more_findings=more, outside=told)
 
 
@@ -191,15 +194,16 @@ def _summed(held: list[HeldReceipt], done: ReceiptsChecked) -> list[str]:
     return told
 
 
-def _put_aside(paths: list[Path]) -> list[str]:
-    """Rename files of receipts, so that what they say is no longer expected. They can still be handed in again."""
+def _put_aside(unfit: dict[Path, dict[str, AgentReceipt]]) -> list[str]:
+    """Take receipts out of their files, so that what they say is no longer expected. They can still be handed in."""
     told = []
     stamp = "".join(char for char in times.now() if char.isdigit())
-    for path in paths:
+    for path, receipts in sorted(unfit.items()):
         aside = path.with_name(f"{path.name}.before-{stamp}")
-        try:
-            path.rename(aside)
-        except OSError as error:
-            raise Unavailable(f"{path} cannot be put aside ({error.strerror})", "make its folder writable") from None
-        told.append(f"receipts: put aside as {aside}")
+        count = put_aside(path, aside, receipts)
+        if count:
+            told.append(
+                f"receipts: {counted(count, 'vote')} of {path.name} put aside as {aside}, which this log does not hold:"
+                f" `cortex vote-ledger resubmit --receipts {shlex.quote(str(aside))}` still hands them in again"
+            )
     return told

@@ -27,6 +27,8 @@ class Caller:
     project: str
     # Over MCP a model picks the id; what cannot be undone takes the whole of it.
     full_ids: bool = False
+    # Whether the name is only what a client calls itself: it may not sign with a key that an agent has for itself.
+    claimed: bool = False
     # Whether nobody else waits for this process, so that long work may run in it.
     alone: bool = False
 

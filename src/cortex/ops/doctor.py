@@ -25,6 +25,7 @@ from cortex.ops import signing
 from cortex.ops.context import Context
 from cortex.ops.facts import scrub
 from cortex.ops.registry import Cli, Request, operation
+from cortex.plurals import counted
 from cortex.trust import log as logs
 from cortex.trust import sealing
 from cortex.trust.keyring import signer
@@ -161,7 +162,11 @@ async def _check_vectors(ctx: Context, name: str) -> Check:
         return _good(name, f"search goes by words alone: {why}")
     if ctx.meaning.trouble is not None:
         return _bad(name, ctx.meaning.trouble, "see docs/model.md")
-    told = f"{pending} facts are to be embedded: `cortex embed`, or the next search, does it" if pending else "complete"
+    told = (
+        f"to be embedded: {counted(pending, 'fact')}; `cortex embed`, or the next search, does it"
+        if pending
+        else "complete"
+    )
     return _good(name, told)
 
 
@@ -231,7 +236,7 @@ async def _check_votes(ctx: Context, name: str) -> Check:
     if -ahead > limits.CLOCK_JUMP_DAYS * _DAY_MICROS:
         told = f"its last event is of {log.ts}, more than {limits.CLOCK_JUMP_DAYS} days ago"
         return _bad(name, told, "`cortex vote-ledger confirm-clock` says by the admin key that time really passed")
-    return _good(name, f"{log.size} entries, {log.votes} votes")
+    return _good(name, f"{counted(log.size, 'entry', 'entries')}, {counted(log.votes, 'vote')}")
 
 
 async def _check_admin(ctx: Context, name: str) -> Check:

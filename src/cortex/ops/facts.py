@@ -159,7 +159,7 @@ class ReviseFact(Request[Fact], frozen=True, kw_only=True):
     order="gossip",
     file="needed",
     method="revise",
-    cli=(Cli("revise ID", group="Memory", rename={"tags": "tag"}, stdin="content"),),
+    cli=(Cli("revise ID [CONTENT]", group="Memory", rename={"tags": "tag"}, stdin="content", also=("content",)),),
     mcp=Tool("memory", title="Revise a fact"),
 )
 async def revise(ctx: Context, request: ReviseFact) -> Fact:

@@ -13,6 +13,23 @@ from cortex.memory.visibility import View
 from cortex.ops.context import Context
 from cortex.ops.registry import Instant
 
+
+def form(pattern: str, words: str, description: str | None = None) -> Meta:
+    """A text of one form; `words` say it to whoever gave another."""
+    return Meta(description=description, pattern=rf"\A{pattern}\Z", extra={"form": words})
+
+
+# What agents are called, everywhere.
+AGENT = rf"[A-Za-z0-9._@-]{{1,{limits.AGENT_CHARS_MAX}}}"
+AGENT_FORM = f"1 to {limits.AGENT_CHARS_MAX} letters, digits, dots, dashes, '_' and '@'"
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+Signature = Annotated[str, form(r"[0-9a-f]{128}", "128 hex digits in small letters")]
+Salt = Annotated[
+    str,
+    form(r"[0-9a-f]{32,128}", "32 to 128 hex digits in small letters", "The salt in hex that reason_digest is of."),
+]
+
 Content = Annotated[str, Meta(description="The fact: one self-contained statement, in plain text.")]
 Project = Annotated[str, Meta(description="Project; the current one unless given.", max_length=limits.NAME_CHARS_MAX)]
 Type = Annotated[

@@ -21,12 +21,15 @@ async def invoke(ctx: Context, operation: Operation, request: Struct) -> Struct:
     return await operation.run(ctx, validate(operation, request))
 
 
-def decode(operation: Operation, given: Any, *, lax: bool = False) -> Request[Any]:
-    """Plain data as the operation's request. `lax` takes numbers and booleans that came as text."""
+def decode(operation: Operation, given: Any, *, lax: bool = False, caller: str | None = None) -> Request[Any]:
+    """Plain data as the operation's request. `lax` takes numbers and booleans that came as text.
+
+    Errors call the operation `caller`, the name that whoever asked has for it.
+    """
     try:
         request = msgspec.convert(given, operation.request, strict=not lax, dec_hook=decode_custom)
     except msgspec.ValidationError as error:
-        raise mismatch.explained(operation, given, error) from None
+        raise mismatch.explained(operation, given, error, caller or operation.name) from None
     except UnicodeEncodeError as error:
         raise Invalid(f"{error.object[:60]!r} holds a lone surrogate", "give valid Unicode text") from None
     except RecursionError:

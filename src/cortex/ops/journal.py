@@ -40,12 +40,13 @@ class Command(Struct, Generic[R], frozen=True, kw_only=True):
 class EventsOrdered(Struct, frozen=True, kw_only=True, tag="events_ordered"):
     """Signed events for the votes log: all are applied, or none. `at` is the wall clock of the node that proposes them.
 
-    Unless `exact`, an id that is there already counts as the same where it means the same.
+    An id in `loose` that is there already counts as the same where it means the same: the server signed it, so that a
+    second attempt has another time and salt.
     """
 
     at: str
     events: tuple[Signed, ...]
-    exact: bool = True
+    loose: tuple[str, ...] = ()
 
     def apply(self, tx: Tx, log: Log | None) -> tuple[Log, list[Applied]]:
         """Append the events to the log, whose state this is (None: there is none yet); return the state after them.
@@ -58,7 +59,7 @@ class EventsOrdered(Struct, frozen=True, kw_only=True, tag="events_ordered"):
             done.append(apply.start(tx, events[0], self.at))
             events = events[1:]
         log = log or votes_log.needed(tx)
-        done += [apply.apply(tx, log, signed, self.at, exact=self.exact) for signed in events]
+        done += [apply.apply(tx, log, one, self.at, exact=one.event.id not in self.loose) for one in events]
         if events:
             votes_log.store(tx, log)
         return log, done

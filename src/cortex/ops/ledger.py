@@ -4,17 +4,16 @@ import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
-from cortex import canonical, files, limits
+from cortex import canonical, limits
 from cortex import verify as offline
 from cortex.db.connect import Tx
 from cortex.errors import NotFound, Unavailable
 from cortex.ledger import chain, export, merkle, proof, sealing
 from cortex.ledger.findings import Verification
 from cortex.memory import lookup
-from cortex.ops import checking, fields, witnessing
+from cortex.ops import checking, fields, saving, witnessing
 from cortex.ops.alerts import Alerts
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
@@ -134,17 +133,19 @@ async def accept(ctx: Context, request: AcceptLedger) -> Verification:
     return await checking.transactions(ctx, task, Alerts(ctx.settings))
 
 
-class ProofOfFact(Struct, frozen=True, kw_only=True):
+class ProofOfFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A proof that a fact is in the ledger, for someone who has only this and the log's key.
 
     `leaf` is the entry's bytes, `proof` a C2SP tlog-proof, `disclosure` the fact's fields and salt, from which the
-    entry's digest is recomputed. Saved as JSON it is what `verify-external` and `verify.py` read.
+    entry's digest is recomputed. Saved as JSON it is what `verify-external` and `verify.py` read;
+    `path` is where it was saved.
     """
 
     format: str
     leaf: str
     proof: str
     disclosure: dict[str, Any] | None
+    path: str | None = None
 
 
 class ProveFact(Request[ProofOfFact], frozen=True, kw_only=True):
@@ -185,9 +186,9 @@ async def prove(ctx: Context, request: ProveFact) -> ProofOfFact:
         )
 
     made = await ctx.database.write(build)
-    if request.output is not None:
-        await asyncio.to_thread(files.write_whole, Path(request.output), msgspec.json.format(msgspec.json.encode(made)))
-    return made
+    if request.output is None:
+        return made
+    return structs.replace(made, path=await asyncio.to_thread(saving.as_json, made, request.output))
 
 
 def _recorded(tx: Tx, fact_id: str, number: int | None) -> tuple[Any, ...]:
@@ -222,6 +223,7 @@ def _disclosure(row: tuple[Any, ...]) -> dict[str, Any]:
 class ExportedLedger(Struct, frozen=True, kw_only=True):
     """What was exported, and the `others` logs of this file that were not.
 
+    `digest` is SHA-256 of the file (of a folder: leaves.jsonl with checkpoints.jsonl behind it).
     `trust` is the line that a verifier's trust file needs; hand it over another way.
     """
 
@@ -231,6 +233,7 @@ class ExportedLedger(Struct, frozen=True, kw_only=True):
     unsigned: Annotated[int, Meta(description="Entries after the last checkpoint, which were left out.")]
     checkpoints: int
     origin: str
+    digest: str
     others: list[str]
     trust: str
     verifier: str
@@ -261,7 +264,7 @@ async def export_ledger(ctx: Context, request: ExportLedger) -> ExportedLedger:
     form = request.format or export.format_of(target)
     await _seal(ctx)
 
-    def write(tx: Tx) -> tuple[chain.State, int, int, list[str]]:
+    def write(tx: Tx) -> tuple[chain.State, int, int, list[str], str, str]:
         states = chain.logs(tx)
         known = [state.origin for state in states]
         if request.origin is not None and request.origin not in known:
@@ -270,16 +273,18 @@ async def export_ledger(ctx: Context, request: ExportLedger) -> ExportedLedger:
         found = export.bundle(tx, state, ctx.progress)
         export.write(found, target, form)
         others = [origin for origin in known if origin != state.origin]
-        return state, export.signed_size(tx, state), len(found.notes), others
+        digest = export.digest(target, form).hex()
+        return state, export.signed_size(tx, state), len(found.notes), others, str(target.absolute()), digest
 
-    state, signed, checkpoints, others = await ctx.database.read(write)
+    state, signed, checkpoints, others, path, digest = await ctx.database.read(write)
     return ExportedLedger(
-        path=str(target),
+        path=path,
         format=form,
         entries=signed,
         unsigned=state.size - signed,
         checkpoints=checkpoints,
         origin=state.origin,
+        digest=digest,
         others=others,
         trust=f"log {state.vkey}",
         verifier=str(offline.__file__),

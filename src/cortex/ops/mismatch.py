@@ -11,6 +11,7 @@ from msgspec import inspect
 from cortex import kinds, times
 from cortex.errors import CortexError, Invalid, TooLarge
 from cortex.ops.registry import Operation
+from cortex.plurals import counted
 
 _PLACE = re.compile(r" - at (`key` in )?`\$((?:\.\w+|\[(?:\d+|\.\.\.)\])*)`\Z")
 _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
@@ -36,12 +37,13 @@ _PARTS = {"str": "character", "array": "item", "object": "entry"}
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in the request: its name, what stands there, and the types that are accepted."""
+    """Where in the request of `caller`: its name, what stands there, and the types and form that are accepted."""
 
-    operation: Operation
+    caller: str
     name: str
     found: object
     types: tuple[inspect.Type, ...]
+    accepted: str = ""
 
     @property
     def fields(self) -> list[inspect.Field]:
@@ -57,23 +59,23 @@ class _Place:
     @property
     def subject(self) -> str:
         """What takes the fields: the operation, or the object within its request."""
-        return self.name or self.operation.name
+        return self.name or self.caller
 
     def __str__(self) -> str:
         return self.name or "the request"
 
 
-def explained(operation: Operation, given: object, error: msgspec.ValidationError) -> CortexError:
-    """The error to raise for `given`, of which msgspec says `error`."""
+def explained(operation: Operation, given: object, error: msgspec.ValidationError, caller: str) -> CortexError:
+    """The error to raise for `given`, of which msgspec says `error`; `caller` is the operation's name for who asked."""
     message = str(error)
     matched = _PLACE.search(message)
-    place = root = _Place(operation, "", given, _plain(inspect.type_info(operation.request)))
+    place = root = _Place(caller, "", given, _plain(inspect.type_info(operation.request)))
     for attribute, index in _STEP.findall(matched[2] if matched else ""):
         place = _field(place, attribute) if attribute else _item(place, index)
     if not place.types or (message.startswith(_UNKNOWN) and not place.strangers):
         place = root  # the name of an unknown field may look like a place
     if matched and matched[1]:
-        place = _Place(operation, f"a key of {place}", _UNSEEN, ())
+        place = _Place(caller, f"a key of {place}", _UNSEEN, ())
     reader = error.__cause__
     if reader is not None and isinstance(said := reader.__cause__, CortexError):
         return type(said)(f"{place}: {said.message}", said.hint)
@@ -86,19 +88,23 @@ def explained(operation: Operation, given: object, error: msgspec.ValidationErro
 
 def _field(place: _Place, name: str) -> _Place:
     found = place.found.get(name, _UNSEEN) if isinstance(place.found, dict) else _UNSEEN
-    types = tuple(kind for field in place.fields if field.encode_name == name for kind in _plain(field.type))
-    return _Place(place.operation, f"{place.name}.{name}" if place.name else name, found, types)
+    given = [field.type for field in place.fields if field.encode_name == name]
+    types = tuple(kind for each in given for kind in _plain(each))
+    form = next(filter(None, map(_form, given)), "")
+    return _Place(place.caller, f"{place.name}.{name}" if place.name else name, found, types, form)
 
 
 def _item(place: _Place, index: str) -> _Place:
     found: object = _UNSEEN
     types: tuple[inspect.Type, ...] = ()
+    form = ""
     if index != "..." and isinstance(place.found, list | tuple) and int(index) < len(place.found):
         found = place.found[int(index)]
     for kind in place.types:
         inner = kind.item_type if isinstance(kind, _LISTS) else getattr(kind, "value_type", None)
         types += _plain(inner) if inner is not None else ()
-    return _Place(place.operation, f"{place.name}[{index}]", found, types)
+        form = form or (_form(inner) if inner is not None else "")
+    return _Place(place.caller, f"{place.name}[{index}]", found, types, form)
 
 
 def _plain(kind: inspect.Type) -> tuple[inspect.Type, ...]:
@@ -108,6 +114,15 @@ def _plain(kind: inspect.Type) -> tuple[inspect.Type, ...]:
     if isinstance(kind, inspect.UnionType):
         return tuple(plain for part in kind.types for plain in _plain(part))
     return (kind,)
+
+
+def _form(kind: inspect.Type) -> str:
+    """In words, the form that a text has to have, as `fields.form` wrote it beside its pattern."""
+    if isinstance(kind, inspect.Metadata):
+        return str((kind.extra or {}).get("form", "")) or _form(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return next(filter(None, map(_form, kind.types)), "")
+    return ""
 
 
 def _unknown(place: _Place, _form: re.Match[str]) -> CortexError:
@@ -136,6 +151,10 @@ def _out_of_length(place: _Place, form: re.Match[str]) -> CortexError:
     return TooLarge(said, hint) if most else Invalid(said, hint)
 
 
+def _of_another_form(place: _Place, form: re.Match[str]) -> CortexError:
+    return Invalid(f"{place} is {_shown(place.found)}", f"give {place.accepted or f'text like {form[1]}'}")
+
+
 def _of_another_kind(place: _Place, form: re.Match[str]) -> CortexError:
     if any(isinstance(kind, inspect.LiteralType) for kind in place.types):
         return _no_choice(place, form)
@@ -160,9 +179,7 @@ def _shown(found: object) -> str:
 
 
 def _counted(count: int, part: str) -> str:
-    return (
-        f"{count} {part}" if count == 1 else f"{count} {part.removesuffix('y')}{'ies' if part.endswith('y') else 's'}"
-    )
+    return counted(count, part, "entries" if part == "entry" else None)
 
 
 # The forms of msgspec's messages, without their place.
@@ -171,6 +188,7 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[_Place, re.Match[str]], CortexErr
     (re.compile(r"Object missing required field `(\w+)`"), _missing),
     (re.compile(r"Expected `(?:int|float)` (<=|>=|<|>) (\S+)\Z"), _out_of_range),
     (re.compile(r"Expected `(str|array|object)` of length (<=|>=) (\d+)\Z"), _out_of_length),
+    (re.compile(r"Expected `str` matching regex (.*)\Z", re.DOTALL), _of_another_form),
     (re.compile(r"Expected `([^`]+)`(?:, got `\w+`)?\Z"), _of_another_kind),
     (re.compile(r"Invalid enum value "), _no_choice),
 )

@@ -19,6 +19,8 @@ from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
 from cortex.ops.verification import LastRun
 from cortex.trust import log as logs
+from cortex.trust import sealing as votes_sealing
+from cortex.trust.log import Log
 
 _GROUP = "Node"
 
@@ -65,11 +67,23 @@ async def init(ctx: Context, request: InitNode) -> Initialized:
     )
 
 
+class VotesFigures(Struct, frozen=True, kw_only=True):
+    """Figures of the votes log. `closed` is why it takes no votes now, where it takes none."""
+
+    origin: str
+    entries: int
+    votes: int
+    agents: int
+    last_entry_at: str
+    takes_votes: bool
+    closed: str | None
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """Figures of the file. Sizes in bytes; `facts` counts those that are believed, `origins` the logs of the ledger.
 
     `embedder` made the `vectors`; `pending` facts have none yet. `trouble` is what last kept this process from it.
-    `verified` is the last verification of each log.
+    `votes_log` is null before the first vote, `verified` the last verification of each log.
     """
 
     version: str
@@ -93,6 +107,7 @@ class Status(Struct, frozen=True, kw_only=True):
     vectors: int
     pending: int
     trouble: str | None
+    votes_log: VotesFigures | None
     verified: list[LastRun]
 
 
@@ -128,10 +143,37 @@ async def status(ctx: Context, request: ReadStatus) -> Status:
             vectors=integer(tx, "SELECT count(*) FROM vector"),
             pending=ctx.meaning.waiting(tx),
             trouble=ctx.meaning.trouble,
+            votes_log=_votes_log(tx, ctx),
             verified=verification.last_runs(tx),
         )
 
     return await ctx.database.read(read)
+
+
+def _votes_log(tx: Tx, ctx: Context) -> VotesFigures | None:
+    log = logs.state(tx)
+    if log is None:
+        return None
+    closed = _closed(tx, ctx, log)
+    return VotesFigures(
+        origin=log.origin,
+        entries=log.size,
+        votes=log.votes,
+        agents=integer(tx, "SELECT count(*) FROM vote_agent"),
+        last_entry_at=log.ts,
+        takes_votes=closed is None,
+        closed=closed,
+    )
+
+
+def _closed(tx: Tx, ctx: Context, log: Log) -> str | None:
+    """Why the votes log takes no votes; None where it takes them."""
+    if votes_sealing.sealed(tx).restored:
+        return "the file was put back from a backup, which `cortex vote-ledger init` says in the log"
+    # Asked for only where it is: a read makes no key.
+    if not ctx.node_key.exists() or ctx.node_key.vkey(log.origin) != log.vkey:
+        return f"{ctx.node_key.path} is not the key that signs it: `cortex doctor` says more"
+    return None
 
 
 def _bytes(path: Path) -> int:

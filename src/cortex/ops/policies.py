@@ -1,14 +1,15 @@
 """Operations on the rules by which votes count: see them, change them, and say that time really passed."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, inspect
 
 from cortex import limits, times
 from cortex.db.connect import Tx
-from cortex.errors import Conflict, Invalid
-from cortex.ops import rotating, signing
+from cortex.errors import ClockAhead, Conflict, Invalid
+from cortex.ops import news, rotating, signing
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, operation
@@ -17,10 +18,12 @@ from cortex.trust import log as logs
 from cortex.trust.apply import Applied
 from cortex.trust.events import PolicySet
 from cortex.trust.keyring import sign
+from cortex.trust.log import Log
 from cortex.trust.policy import Policy
 
 _GROUP = "Trust"
 _CLOCK_JUMP_MICROS = limits.CLOCK_JUMP_DAYS * 86_400 * 1_000_000
+_LINEAR = "the linear rule counts every registered agent alike, untrusted ones too"
 _SIDES = {"for": 0, "against": 1}
 
 
@@ -33,6 +36,7 @@ class PolicyView(Struct, frozen=True, kw_only=True):
     entry: int | None
     hash: str | None
     at: str | None
+    notes: list[str]
 
 
 class SetPolicy(Request[PolicyView], frozen=True, kw_only=True):
@@ -68,19 +72,31 @@ async def set_policy(ctx: Context, request: SetPolicy) -> PolicyView:
     at, event_id = ctx.now(), ctx.new_id()
 
     def decide(tx: Tx) -> Proposal[PolicyView]:
+        check_jump(logs.needed(tx), at)
         # Of the policy in force in this transaction: another change may have come between.
         wanted = _wanted(_policy(tx), request)
         event = PolicySet(at=at, id=event_id, key=admin.public, log=log.origin, policy=wanted, v=events.VERSION)
 
         def answer(tx: Tx, applied: list[Applied]) -> PolicyView:
             done = applied[0]
+            found = _in_force(tx)
+            notes = [*news.begun(ctx, log.origin, done.idx), *found.notes]
             return msgspec.structs.replace(
-                _in_force(tx), changed=True, entry=done.idx, hash=done.hash.hex(), at=done.ts
+                found, changed=True, entry=done.idx, hash=done.hash.hex(), at=done.ts, notes=notes
             )
 
         return Proposal(EventsOrdered(at=at, events=(sign(event, admin),)), answer)
 
     return await ctx.journal.order(decide)
+
+
+def check_jump(log: Log, at: str, hint: str = "say so first: `cortex vote-ledger confirm-clock`") -> None:
+    """Raise ClockAhead where much time went by: other words of the admin are no word about the clock."""
+    if times.micros(at) - times.micros(log.ts) > _CLOCK_JUMP_MICROS:
+        raise ClockAhead(
+            f"it is {at} by the clock, more than {limits.CLOCK_JUMP_DAYS} days after the last event ({log.ts})",
+            f"if the clock is right, {hint}",
+        )
 
 
 def check(wanted: Policy) -> None:
@@ -97,14 +113,15 @@ def _policy(tx: Tx) -> Policy:
 
 
 def _in_force(tx: Tx) -> PolicyView:
-    log = logs.state(tx)
+    log, found = logs.state(tx), _policy(tx)
     return PolicyView(
         origin=None if log is None else log.origin,
-        policy=msgspec.to_builtins(_policy(tx)),
+        policy=msgspec.to_builtins(found),
         changed=False,
         entry=None,
         hash=None,
         at=None,
+        notes=[_LINEAR] if found.rule == "linear" else [],
     )
 
 
@@ -116,10 +133,7 @@ def _wanted(now: Policy, request: SetPolicy) -> Policy:
         plain["rule"] = request.rule
     for name, value in request.parameters.items():
         _put(plain, name, value)
-    try:
-        wanted = msgspec.convert(plain, Policy)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"not a policy: {error}", "`cortex vote-ledger policy` shows the parameters") from None
+    wanted = msgspec.convert(plain, Policy)
     check(wanted)
     return wanted
 
@@ -127,13 +141,44 @@ def _wanted(now: Policy, request: SetPolicy) -> Policy:
 def _put(plain: dict[str, Any], name: str, value: int) -> None:
     parts = name.split(".")
     if len(parts) == 1 and isinstance(plain.get(name), int):
+        _check_range(name, value, _RANGES[name])
         plain[name] = value
         return
     units = plain["prior"].get(parts[1]) if len(parts) == 3 and parts[0] == "prior" else None
     if units is None or parts[2] not in _SIDES:
         known = [*(name for name, held in plain.items() if isinstance(held, int)), "prior.LEVEL.for or .against"]
         raise Invalid(f"{name[:60]!r} is no parameter of a policy", f"known are {', '.join(known)}")
+    _check_range(name, value, _RANGES["prior"])
     units[_SIDES[parts[2]]] = value
+
+
+def _check_range(name: str, value: int, known: tuple[int, int]) -> None:
+    least, most = known
+    if not least <= value <= most:
+        raise Invalid(f"{name} is {value}", f"give {least} to {most}")
+
+
+def _ranges() -> dict[str, tuple[int, int]]:
+    """The least and the most of each parameter, as `Policy` declares them; those of evidence under `prior`."""
+    found: dict[str, tuple[int, int]] = {}
+    for name, kind in _numbers(inspect.type_info(Policy)):
+        assert kind.ge is not None, f"{name} has no least value"
+        assert kind.le is not None, f"{name} has no greatest value"
+        found[name] = (kind.ge, kind.le)
+    return found
+
+
+def _numbers(kind: inspect.Type) -> Iterator[tuple[str, inspect.IntType]]:
+    assert isinstance(kind, inspect.StructType)
+    for field in kind.fields:
+        if isinstance(field.type, inspect.IntType):
+            yield field.encode_name, field.type
+        elif isinstance(field.type, inspect.StructType):
+            levels = [level.type for level in field.type.fields if isinstance(level.type, inspect.TupleType)]
+            yield from ((field.encode_name, side) for side in levels[0].item_types if isinstance(side, inspect.IntType))
+
+
+_RANGES = _ranges()
 
 
 class ClockConfirmed(Struct, frozen=True, kw_only=True):

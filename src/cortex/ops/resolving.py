@@ -1,13 +1,13 @@
 """Settling by a person's word, with the admin key, whether a fact is true."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from cortex import limits
-from cortex.db.connect import Tx
+from cortex.db.connect import Tx, integer, value
 from cortex.memory import votable
-from cortex.ops import fields, rotating, signing
+from cortex.ops import fields, news, rotating, signing
 from cortex.ops.balloting import Reason, keep_reason
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
@@ -27,7 +27,7 @@ class ResolveFact(Request["Resolution"], frozen=True, kw_only=True):
 
     id: fields.FactId
     truth: Annotated[
-        Literal["true", "false", "open"], Meta(description="true, false, or open: leave it to the votes again.")
+        Literal["true", "false", "open"] | bool, Meta(description="true, false, or open: leave it to the votes again.")
     ]
     reason: Reason | None = None
     revision: Annotated[int, Meta(description="Only if this is still the newest revision.", ge=1)] | None = None
@@ -45,9 +45,13 @@ class Resolution(Tally, frozen=True, kw_only=True):
     hash: str
     at: str
     judged: int
+    truth: Literal["true", "false", "open"]
+    notes: list[str]
 
 
+_JUDGED = "SELECT count(*) FROM vote_judged WHERE fact = ? AND digest = ? AND amount_e6 > 0"
 _TRUTHS: dict[str, Literal[-1, 0, 1]] = {"true": 1, "false": -1, "open": 0}
+_WORDS: dict[bool, Literal["true", "false"]] = {True: "true", False: "false"}
 
 
 # No tool: what is true is for a person to say, with the admin key.
@@ -68,11 +72,13 @@ async def resolve(ctx: Context, request: ResolveFact) -> Resolution:
     # Unlocking the key takes as long as its passphrase is meant to: not inside the transaction.
     _, admin = await rotating.admin(ctx)
     at, event_id, salt = ctx.now(), ctx.new_id(), ctx.new_salt()
+    truth = _WORDS[request.truth] if isinstance(request.truth, bool) else request.truth
 
     def decide(tx: Tx) -> Proposal[Resolution]:
         log = logs.needed(tx)
         on = votable.newest(tx, request.id)
         votable.outdated(on, request.revision, None)
+        before = value(tx, "SELECT resolved FROM vote_tally WHERE fact = ? AND digest = ?", (on.fact, on.digest))
         event = FactResolved(
             at=at,
             fact=on.fact,
@@ -81,19 +87,24 @@ async def resolve(ctx: Context, request: ResolveFact) -> Resolution:
             key=admin.public,
             log=log.origin,
             reason_digest=None if request.reason is None else events.reason_digest(salt, request.reason).hex(),
-            truth=_TRUTHS[request.truth],
+            truth=_TRUTHS[truth],
             v=events.VERSION,
         )
 
         def answer(tx: Tx, applied: list[Applied]) -> Resolution:
             if request.reason is not None:
                 keep_reason(tx, event_id, on.fact, salt, request.reason)
-            judged: Any = tx.execute(
-                "SELECT count(*) FROM vote_judged WHERE fact = ? AND digest = ? AND amount_e6 > 0",
-                (on.fact, on.digest),
-            ).fetchone()
+            judged = 0 if (before or 0) == event.truth else integer(tx, _JUDGED, (on.fact, on.digest))
             done = applied[0]
-            return Resolution(**tally(tx, log, on), entry=done.idx, hash=done.hash.hex(), at=done.ts, judged=judged[0])
+            return Resolution(
+                **tally(tx, log, on),
+                entry=done.idx,
+                hash=done.hash.hex(),
+                at=done.ts,
+                judged=judged,
+                truth=truth,
+                notes=news.begun(ctx, log.origin, done.idx),
+            )
 
         return Proposal(EventsOrdered(at=at, events=(sign(event, admin),)), answer)
 

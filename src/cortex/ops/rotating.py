@@ -5,9 +5,9 @@ used again by the next attempt. Neither is ever lost.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from cortex import files
@@ -57,9 +57,40 @@ async def finish(ctx: Context, log: Log, path: Path, name: str) -> AgentKey | No
 
     if not await ctx.database.read(known):
         return None
-    await asyncio.to_thread(keyfiles.take_next, path)
+    await asyncio.to_thread(take, path)
     ctx.keyring.forget()
     return waiting
+
+
+def take(path: Path) -> AgentKey:
+    """The prepared key of an agent takes the place. The old one is kept: a backup of before knows that one alone."""
+    return keyfiles.take_next(path, keep_old=True)
+
+
+async def put_back(ctx: Context, log: Log, path: Path, name: str) -> Path | None:
+    """Where the log was put back to before a rotation, the key of then takes the place of the agent's newer one.
+
+    Returns where the newer one is kept; None where the log knows the key in the place, or none that was kept.
+    """
+    if not await asyncio.to_thread(private.kept_of, path):
+        return None
+    async with alone(path):
+        held = await asyncio.to_thread(keyfiles.load, path, name, log.origin)
+        kept = await asyncio.to_thread(lambda: list(keyfiles.kept(path, name, log.origin)))
+        old = await ctx.database.read(lambda tx: _valid(tx, name, held, kept))
+        if old is None:
+            return None
+        newer = await asyncio.to_thread(keyfiles.put_back, path, old)
+    ctx.keyring.forget()
+    return newer
+
+
+def _valid(tx: Tx, name: str, held: AgentKey, kept: list[tuple[Path, AgentKey]]) -> Path | None:
+    """Where the newest of the kept keys lies that may sign; None where the log knows the one that is held."""
+    if tx.execute("SELECT 1 FROM vote_key WHERE public = ?", (held.public,)).fetchone() is not None:
+        return None
+    told = "SELECT 1 FROM vote_key WHERE public = ? AND agent = ? AND ended IS NULL"
+    return next((path for path, key in kept if tx.execute(told, (key.public, name)).fetchone() is not None), None)
 
 
 def place_of(ctx: Context, log: Log, name: str) -> Path | None:
@@ -70,12 +101,24 @@ def place_of(ctx: Context, log: Log, name: str) -> Path | None:
 
 
 async def recover(ctx: Context, log: Log, name: str) -> Path | None:
-    """As `place_of`, with what a crash left of a rotation finished."""
+    """As `place_of`, with what a crash left of a rotation finished, and the right key there after an older backup."""
     path = place_of(ctx, log, name)
     if path is not None and waits(path):
         async with alone(path):
             await finish(ctx, log, path, name)
+    if path is not None:
+        await put_back(ctx, log, path, name)
     return path
+
+
+@contextmanager
+def no_other_key(names: Iterable[str]) -> Iterator[None]:
+    """Say in a KeyNotValid what is left to do for these agents, whose keys on this machine were all tried."""
+    try:
+        yield
+    except KeyNotValid as error:
+        told = [f"`cortex agent key {name} --out FILE` with the admin key adds one" for name in dict.fromkeys(names)]
+        raise KeyNotValid(error.message, "; ".join(told[:1]) or error.hint) from None
 
 
 async def finish_admin(ctx: Context, file: AdminKeyFile) -> bool:
@@ -105,7 +148,14 @@ async def admin(ctx: Context) -> tuple[Log, EventSigner]:
             await finish_admin(ctx, file)
         log = await ctx.database.read(logs.needed)
     passphrase(ctx, file)
-    return log, await asyncio.to_thread(signing.admin, ctx, log)
+    held = await asyncio.to_thread(signing.admin, ctx, log)
+    if held.path != file.path:
+        # Nobody rotates meanwhile: what the log says and what is in the file are of one moment.
+        async with alone(file.path):
+            log = await ctx.database.read(logs.needed)
+            held = await asyncio.to_thread(signing.admin, ctx, log)
+            await asyncio.to_thread(signing.put_back, ctx.settings, log, held)
+    return log, held
 
 
 async def admin_at_hand(ctx: Context) -> EventSigner | None:

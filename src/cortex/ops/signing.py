@@ -20,23 +20,21 @@ def admin_file(settings: Settings, origin: str) -> AdminKeyFile:
 
 
 def admin(ctx: Context, log: Log) -> EventSigner:
-    """The admin key of the log. Raises Forbidden where it is not here, or locked and no passphrase was given."""
+    """The admin key of the log: the one in its place, else one that a rotation kept, as its `path` tells.
+
+    Raises Forbidden where it is not here, or locked and no passphrase was given.
+    """
     file = admin_file(ctx.settings, log.origin)
     if file.state == "absent":
         raise Forbidden(
             f"the admin key of this log is not on this machine ({file.path})",
-            "do this where the admin key is, or set admin_key to its file",
+            "do this where the admin key is, or set admin.key to its file",
         )
     return _checked(file, ctx.settings, log)
 
 
-def admin_at_hand(ctx: Context, log: Log) -> EventSigner | None:
-    """The admin key where it is on this machine and can be used without asking; None where not."""
-    return held_admin(ctx.settings, log)
-
-
 def held_admin(settings: Settings, log: Log) -> EventSigner | None:
-    """As `admin_at_hand`, where there is no open application."""
+    """The admin key where it is on this machine and can be used without asking; None where not."""
     file = admin_file(settings, log.origin)
     state = file.state
     if state == "absent" or (state == "locked" and settings.admin_passphrase is None):
@@ -44,14 +42,35 @@ def held_admin(settings: Settings, log: Log) -> EventSigner | None:
     return _checked(file, settings, log)
 
 
+def from_before(settings: Settings, log: Log, held: EventSigner) -> str | None:
+    """What to tell of an admin key that a rotation kept: the log is from before that rotation. None for any other."""
+    path = admin_file(settings, log.origin).path
+    if held.path is None or held.path == path:
+        return None
+    return (
+        f"the admin key from before a rotation, kept as {held.path.name}, which is in {path} again; the newer is kept"
+    )
+
+
+def put_back(settings: Settings, log: Log, held: EventSigner) -> None:
+    """Let an admin key that a rotation kept take the place again where the log is from before that rotation."""
+    file = admin_file(settings, log.origin)
+    if held.path is not None and held.path != file.path:
+        file.put_back(held.path)
+
+
 def _checked(file: AdminKeyFile, settings: Settings, log: Log) -> EventSigner:
-    secret = settings.admin_passphrase
-    held = signer(file.open(None if secret is None else str(secret)), "agent", file.path)
-    if held.public != log.admin.hex():
+    secret = None if settings.admin_passphrase is None else str(settings.admin_passphrase)
+    held = file.open(secret)
+    if held.public == log.admin:
+        return signer(held, "agent", file.path)
+    kept = file.kept(log.admin, secret)
+    if kept is None:
         raise KeyNotValid(
-            f"{file.path} is not the admin key of this log any more", "use the one that took its place, or its backup"
+            f"{file.path} is not the admin key of this log, which is {log.admin.hex()[:16]}…, nor is a key kept there",
+            f"put that key's file there, or beside it as {file.path.name}.1; a locked one takes its passphrase",
         )
-    return held
+    return signer(kept[1], "agent", kept[0])
 
 
 async def ensure_log(ctx: Context) -> None:
@@ -59,8 +78,11 @@ async def ensure_log(ctx: Context) -> None:
 
     Whoever begins it is its admin: the key lies in a file of this machine alone.
     """
-    if ctx.keyring.begun or await ctx.database.read(logs.state) is not None:
-        ctx.keyring.begun = True
+    if ctx.keyring.origin is not None:
+        return
+    log = await ctx.database.read(logs.state)
+    if log is not None:
+        ctx.keyring.origin = log.origin
         return
     origin, at = logs.new_origin(), ctx.now()
     file = admin_file(ctx.settings, origin)

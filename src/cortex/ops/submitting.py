@@ -42,17 +42,11 @@ class SubmitEvent(Request[SubmittedEvent], frozen=True, kw_only=True):
     ]
     event: Annotated[dict[str, Any], Meta(description="The event as it was signed (docs/agents.md).")]
     sigs: Annotated[
-        list[Annotated[str, Meta(pattern=r"\A[0-9a-f]{128}\Z")]],
+        list[fields.Signature],
         Meta(description="Its signatures in hex, in the order of its kind.", min_length=1, max_length=2),
     ]
     reason: Reason | None = None
-    salt: (
-        Annotated[
-            str,
-            Meta(description="The salt in hex that the event's reason_digest is of.", pattern=r"\A[0-9a-f]{32,128}\Z"),
-        ]
-        | None
-    ) = None
+    salt: fields.Salt | None = None
 
     def check(self) -> None:
         """Raise Invalid or TooLarge for what the field types alone do not say."""

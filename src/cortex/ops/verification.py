@@ -21,6 +21,7 @@ from cortex.ledger import chain, integrity, memory
 from cortex.ledger.findings import Finding, Findings, LogChecked, Verification
 from cortex.ledger.keys import NodeKey
 from cortex.memory import textcheck
+from cortex.plurals import counted
 from cortex.progress import Progress
 
 _LINE_BYTES_MAX = 64 << 20
@@ -142,7 +143,7 @@ def _check_logs(
         if before.origin not in {state.origin for state in states}:
             findings.add(
                 "ROLLBACK",
-                f"the log that had {before.size} entries at {before.verified_at} is gone",
+                f"the log that had {counted(before.size, 'entry', 'entries')} at {before.verified_at} is gone",
                 origin=before.origin,
             )
     return checked, remember

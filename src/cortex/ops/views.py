@@ -18,7 +18,7 @@ from cortex.memory.visibility import View, present
 from cortex.ops import fields
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
-from cortex.ops.votes import ShownVote, shown
+from cortex.ops.votes import PersonsWord, ShownVote, persons_word, shown
 from cortex.trust import log as logs
 from cortex.trust import standing
 
@@ -40,6 +40,7 @@ class FactView(Fact, frozen=True, kw_only=True):
     contradicts: Contradicts
     votes: Annotated[list[ShownVote], Meta(description="Current votes, at most 20: `cortex_votes` has all of them.")]
     missing: Annotated[list[str], Meta(description="What a verdict still lacks, where there are votes.")]
+    resolution: PersonsWord | None
     revisions: list[Fact]
     slot: list[Span]
 
@@ -88,10 +89,11 @@ def _voted(tx: Tx, fact: Fact) -> dict[str, Any]:
     """The votes on a revision, and what a verdict still lacks where there are some."""
     log, digest = logs.state(tx), value(tx, _DIGEST, (fact.id, fact.revision))
     if log is None or not isinstance(digest, bytes):
-        return {"votes": [], "missing": []}
+        return {"votes": [], "missing": [], "resolution": None}
     held = standing.held(tx, log, fact.id, digest, limits.SHOWN_VOTES)
     missing = standing.of(tx, log, fact.id, digest).missing if held else []
-    return {"votes": [shown(tx, vote) for vote in held], "missing": missing}
+    word = persons_word(tx, fact.id, digest) if fact.resolved else None
+    return {"votes": [shown(tx, vote) for vote in held], "missing": missing, "resolution": word}
 
 
 _DIGEST = (

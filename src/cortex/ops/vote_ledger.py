@@ -3,20 +3,21 @@
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from cortex import ids, times
-from cortex.db.connect import Tx, value
-from cortex.errors import CortexError
+from cortex.db.connect import Tx
+from cortex.errors import ClockAhead, CortexError
 from cortex.ledger import merkle
 from cortex.ledger.keys import NodeKey
-from cortex.ops import checking, fields, rotating, signing, vote_verification, witnessing
+from cortex.ops import checking, fields, policies, rotating, signing, vote_verification, witnessing
 from cortex.ops.alerts import Alerts
 from cortex.ops.checking import VotesReport
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, Tool, operation
 from cortex.ops.witnessing import StampedNote, StoredCheckpoint, Vouched
+from cortex.plurals import counted
 from cortex.settings import Settings
 from cortex.trust import events, sealing
 from cortex.trust import log as logs
@@ -31,7 +32,8 @@ _GROUP = "Trust"
 class VoteLogHead(Struct, frozen=True, kw_only=True):
     """The votes log's signed state. `vkey` and `genesis` are what verifiers pin, `note` is a C2SP signed note.
 
-    `restored`: the log says now, by the admin key, that it goes on from a backup or with this node's key.
+    `restored`: the log says now, by the admin key, that it goes on from a backup or with this node's key; `by` is
+    which key that was, where it is one from before a rotation.
     """
 
     origin: str
@@ -41,6 +43,7 @@ class VoteLogHead(Struct, frozen=True, kw_only=True):
     root: str
     note: str
     restored: bool = False
+    by: str | None = None
     witnesses: list[Vouched] = []
     timestamp: StampedNote | None = None
 
@@ -52,6 +55,10 @@ class VoteLogHead(Struct, frozen=True, kw_only=True):
 
 class InitVoteLog(Request[VoteLogHead], frozen=True, kw_only=True):
     """Begin the votes log, or let a restored one go on."""
+
+    confirm_clock: Annotated[
+        bool, Meta(description="Also where a restored log is more than 30 days old: the clock is right.")
+    ] = False
 
 
 @operation(
@@ -68,26 +75,32 @@ async def init(ctx: Context, request: InitVoteLog) -> VoteLogHead:
     in the log that it goes on from here.
     """
     await signing.ensure_log(ctx)
-    restored = await _go_on(ctx)
+    restored, by = await _go_on(ctx, confirmed=request.confirm_clock)
     head, _ = await _seal(ctx, restored=restored)
-    return head
+    return structs.replace(head, by=by)
 
 
-async def _go_on(ctx: Context) -> bool:
-    """Let a log that was restored, or that another node's key signed, say that it goes on. False where it need not."""
+async def _go_on(ctx: Context, *, confirmed: bool) -> tuple[bool, str | None]:
+    """Let a log that was restored, or that another node's key signed, say that it goes on. False where it need not.
+
+    And by which admin key, where that is to be told.
+    """
     if not await ctx.database.read(lambda tx: _interrupted(tx, ctx)):
-        return False
-    _, admin = await rotating.admin(ctx)
+        return False, None
+    log, admin = await rotating.admin(ctx)
+    by = signing.from_before(ctx.settings, log, admin)
     at, event_id = ctx.now(), ctx.new_id()
 
     def decide(tx: Tx) -> Proposal[bool]:
         if not _interrupted(tx, ctx):  # another process was first
             return Proposal(EventsOrdered(at=at, events=()), _nothing)
         log = logs.needed(tx)
+        if not confirmed:
+            policies.check_jump(log, at, "say so with `cortex vote-ledger init --confirm-clock`")
         event = restored_event(log, admin, ctx.node_key.vkey(log.origin), at, event_id)
         return Proposal(event, _gone_on)
 
-    return await ctx.journal.order(decide)
+    return await ctx.journal.order(decide), by
 
 
 def interrupt(tx: Tx, settings: Settings, key: NodeKey) -> str | None:
@@ -98,7 +111,7 @@ def interrupt(tx: Tx, settings: Settings, key: NodeKey) -> str | None:
     log = logs.state(tx)
     if log is None:
         return None
-    tx.execute("UPDATE vote_seal SET restored = 1")
+    sealing.mark_restored(tx, restored=True)
     hint = "`cortex vote-ledger resubmit` hands in what agents here have receipts of and the backup lacks"
     try:
         admin = signing.held_admin(settings, log)
@@ -107,9 +120,18 @@ def interrupt(tx: Tx, settings: Settings, key: NodeKey) -> str | None:
     if admin is None:
         return f"the votes log takes no votes until `cortex vote-ledger init` is run with its admin key; then {hint}"
     at, size = times.now(), log.size
+    try:
+        policies.check_jump(log, at, "`cortex vote-ledger init --confirm-clock` says so")
+    except ClockAhead as error:
+        return f"the votes log takes no votes yet: {error}"
+    by = signing.from_before(settings, log, admin) or "its admin key"
+    try:
+        signing.put_back(settings, log, admin)
+    except CortexError as error:
+        return f"the votes log takes no votes until `cortex vote-ledger init`: {error.message}"
     restored_event(log, admin, key.vkey(log.origin), at, ids.uuid7(times.micros(at))).apply(tx, log)
-    tx.execute("UPDATE vote_seal SET restored = 0")
-    return f"the votes log goes on from {size} entries, by its admin key; {hint}"
+    sealing.mark_restored(tx, restored=False)
+    return f"the votes log goes on from {counted(size, 'entry', 'entries')}, by {by}; {hint}"
 
 
 def restored_event(log: Log, admin: EventSigner, vkey: str, at: str, event_id: str) -> EventsOrdered:
@@ -129,11 +151,11 @@ def restored_event(log: Log, admin: EventSigner, vkey: str, at: str, event_id: s
 
 def _interrupted(tx: Tx, ctx: Context) -> bool:
     log = logs.needed(tx)
-    return bool(value(tx, "SELECT restored FROM vote_seal")) or ctx.node_key.vkey(log.origin) != log.vkey
+    return sealing.sealed(tx).restored or ctx.node_key.vkey(log.origin) != log.vkey
 
 
 def _gone_on(tx: Tx, applied: list[Applied]) -> bool:
-    tx.execute("UPDATE vote_seal SET restored = 0")
+    sealing.mark_restored(tx, restored=False)
     return True
 
 
@@ -248,7 +270,8 @@ class AcceptVotes(Request[VotesReport], frozen=True, kw_only=True):
 async def accept(ctx: Context, request: AcceptVotes) -> VotesReport:
     """Forget what was remembered of the votes log and take it as it is, after you replaced the file on purpose.
 
-    Files of receipts that it does not bear out are put aside. What witnesses have seen, they do not forget.
+    Run `cortex vote-ledger resubmit` before: it hands in again what agents have receipts of. Receipts that the log does
+    not bear out are then put aside, if all else is valid. What witnesses have seen, they do not forget.
     """
     task = vote_verification.task_of(ctx, incremental=False, accept=True)
     return await checking.votes(ctx, task, Alerts(ctx.settings), set_aside=True)

@@ -5,8 +5,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from cortex import files, limits
 from cortex import verify as offline
@@ -15,10 +14,10 @@ from cortex.errors import CortexError, Invalid, NotFound
 from cortex.ledger import checkpoint, merkle, proof
 from cortex.ledger import export as bundles
 from cortex.memory import lookup
-from cortex.ops import fields
+from cortex.ops import fields, saving
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
-from cortex.trust import export, keyfiles, receipts, sealing
+from cortex.trust import export, keyfiles, outside, receipts, sealing
 from cortex.trust import log as logs
 from cortex.trust.receipts import AgentReceipt
 from cortex.trust.reputation import UNIT
@@ -84,7 +83,8 @@ async def export_votes(ctx: Context, request: ExportVotes) -> ExportedVotes:
             origin=log.origin,
             root=head.root.hex(),
             digest=bundles.digest(target, form).hex(),
-            trust=[f"log {log.vkey}", f"genesis {genesis.hex()}"],
+            # Checkpoints of before the log was restored are signed by the key of that time.
+            trust=[*(f"log {vkey}" for vkey in outside.vkeys(tx, log)), f"genesis {genesis.hex()}"],
             verifier=str(offline.__file__),
         )
 
@@ -152,7 +152,10 @@ async def list_exports(ctx: Context, request: ListVoteExports) -> VoteExports:
 
 
 class VoteLogEntry(Struct, frozen=True, kw_only=True):
-    """A vote on a fact, or (`truth`) a person's word about it: 1 true, -1 false, 0 open again."""
+    """A vote on a fact, or (`truth`) a person's word about it: 1 true, -1 false, 0 open again.
+
+    `revision` is the one that it was on; null where the fact was forgotten.
+    """
 
     entry: int
     kind: str
@@ -164,6 +167,7 @@ class VoteLogEntry(Struct, frozen=True, kw_only=True):
     reason: str | None
     at: str
     vote_id: str
+    revision: int | None
     digest: str
     hash: str
 
@@ -219,7 +223,7 @@ async def history(ctx: Context, request: ReadVoteHistory) -> VoteHistory:
 
 
 def _entry(row: tuple[Any, ...]) -> VoteLogEntry:
-    number, kind, agent, vote, weight, digest, event, at, event_id, hashed, reason, custody = row
+    number, kind, agent, vote, weight, digest, event, at, event_id, hashed, reason, custody, revision = row
     told = {} if event is None else json.loads(event)
     return VoteLogEntry(
         entry=number - 1,
@@ -232,6 +236,7 @@ def _entry(row: tuple[Any, ...]) -> VoteLogEntry:
         reason=reason,
         at=at,
         vote_id=event_id,
+        revision=revision,
         digest=told["fact_digest"] if digest is None else digest.hex(),
         hash=hashed.hex(),
     )
@@ -239,7 +244,10 @@ def _entry(row: tuple[Any, ...]) -> VoteLogEntry:
 
 _HISTORY = """
 SELECT l.id, l.kind, l.agent_id, l.vote, l.weight_e6, l.fact_digest, l.event, l.timestamp, l.event_id, l.hash,
-  r.reason, k.custody FROM (
+  r.reason, k.custody,
+  (SELECT v.number FROM revision AS v JOIN transactions AS t ON t.log = v.log AND t.idx = v.idx
+    WHERE v.fact_id = ?1 AND lower(hex(t.digest)) =
+      coalesce(lower(hex(l.fact_digest)), json_extract(l.event, '$.fact_digest')) LIMIT 1) FROM (
     SELECT id FROM vote_ledger WHERE fact_id = ?1 AND id > ?2
     UNION ALL SELECT id FROM vote_ledger
       WHERE kind <> 'vote' AND kind = 'resolve' AND json_extract(event, '$.fact') = ?1 AND id > ?2
@@ -251,17 +259,18 @@ ORDER BY l.id
 """
 
 
-class ProofOfVote(Struct, frozen=True, kw_only=True):
+class ProofOfVote(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A proof that a vote is in the log, for someone who has only this and the log's key.
 
     `leaf` is the entry's bytes, `proof` a C2SP tlog-proof, `disclosure` the reason and its salt. Saved as JSON it is
-    what `verify-external` and `verify.py` read.
+    what `verify-external` and `verify.py` read; `path` is where it was saved.
     """
 
     format: str
     leaf: str
     proof: str
     disclosure: dict[str, Any] | None
+    path: str | None = None
 
 
 class ProveVote(Request[ProofOfVote], frozen=True, kw_only=True):
@@ -300,10 +309,9 @@ async def prove(ctx: Context, request: ProveVote) -> ProofOfVote:
         return made, agent, idx
 
     made, agent, idx = await ctx.database.write(build)
-    if request.output is not None:
-        await asyncio.to_thread(files.write_whole, Path(request.output), msgspec.json.format(msgspec.json.encode(made)))
+    path = None if request.output is None else await asyncio.to_thread(saving.as_json, made, request.output)
     await asyncio.to_thread(_complete, ctx, made, agent, idx)
-    return made
+    return structs.replace(made, path=path)
 
 
 _VOTE = "SELECT id, event_id, agent_id, kind FROM vote_ledger"

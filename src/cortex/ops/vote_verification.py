@@ -16,6 +16,7 @@ from cortex.memory import votecheck
 from cortex.ops import verification
 from cortex.ops.context import Context
 from cortex.ops.verification import LedgerTask, VerificationRun
+from cortex.plurals import counted
 from cortex.progress import Progress
 from cortex.trust import copies, integrity, replay, signatures, validity
 from cortex.trust import log as logs
@@ -182,7 +183,9 @@ def examine(
         checkpoint_key=key_used(_own(task, log), log.vkey),
         texts=texts,
         reasons=reasons,
-        memory="none" if before is None else f"{before.size} entries, verified at {before.verified_at}",
+        memory="none"
+        if before is None
+        else f"{counted(before.size, 'entry', 'entries')}, verified at {before.verified_at}",
         not_remembered=unsaved,
     )
     return report, after
@@ -204,7 +207,9 @@ def _own(task: VoteTask, log: Log) -> str | None:
 def _check_gone(tx: Tx, log: Log | None, remembered: RememberedVotes | None, findings: Findings) -> None:
     """What is `remembered` of a log that is not this one, and what is left of one that has no state."""
     if remembered is not None:
-        told = f"the votes log that had {remembered.size} entries at {remembered.verified_at} is gone"
+        told = (
+            f"the votes log that had {counted(remembered.size, 'entry', 'entries')} at {remembered.verified_at} is gone"
+        )
         findings.add("ROLLBACK", told, origin=remembered.origin)
     for table in _OF_A_LOG if log is None else ():
         if value(tx, f"SELECT 1 FROM {table} LIMIT 1") is not None:

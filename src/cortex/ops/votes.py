@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,15 +12,24 @@ from cortex.db.connect import Tx
 from cortex.errors import CortexError, Invalid, KeyNotValid
 from cortex.memory import votable
 from cortex.memory.votable import Votable
-from cortex.ops import fields, rotating, signing
-from cortex.ops.balloting import DecidedVote, Deciding, NewVote, ballot_of, brought, keep_reason, numbered
+from cortex.ops import fields, news, rotating, signing
+from cortex.ops.balloting import (
+    DecidedVote,
+    Deciding,
+    NewVote,
+    ballot_of,
+    brought,
+    keep_reason,
+    keys_for,
+    numbered,
+)
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, Tool, operation
 from cortex.trust import keyfiles, promise, receipts, standing
 from cortex.trust import log as logs
 from cortex.trust.apply import Applied
-from cortex.trust.events import Ballot
+from cortex.trust.events import Ballot, Signed
 from cortex.trust.log import Log
 from cortex.trust.receipts import AgentReceipt
 from cortex.trust.standing import Standing
@@ -88,9 +97,7 @@ class CastVote(NewVote, Request[CountedVote], frozen=True, kw_only=True, forbid_
     file="needed",
     method="vote",
     cli=(Cli("vote ID VOTE", group=_GROUP),),
-    mcp=Tool(
-        "memory", title="Vote on a fact", idempotent=True, hidden=("agent", "key", "ballot", "sig", "salt", "revision")
-    ),
+    mcp=Tool("memory", title="Vote on a fact", hidden=("agent", "key", "ballot", "sig", "salt", "revision")),
 )
 async def cast(ctx: Context, request: CastVote) -> CountedVote:
     """Vouch for a fact (1), dispute it (-1, with evidence in `reason`), or withdraw your vote (0).
@@ -110,9 +117,14 @@ class CastVotes(Request["CountedVotes"], frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Check each vote and name the one that is wrong."""
+        seen: set[object] = set()
         for number, vote in enumerate(self.votes):
             with numbered(number, len(self.votes)):
                 vote.check()
+                given = vote.vote_id if vote.ballot is None else vote.ballot.get("id")
+                if given is not None and given in seen:
+                    raise Invalid(f"the vote_id {str(given)[:60]} stands twice in one batch", "give each vote its own")
+                seen.add(given)
 
 
 class CountedVotes(Struct, frozen=True, kw_only=True):
@@ -139,18 +151,24 @@ async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) ->
     key = None if key_file is None else await asyncio.to_thread(brought, key_file, votes[0].agent)
     ballots = [ballot_of(vote) for vote in votes]
     at, made = ctx.now(), [(vote.vote_id or ctx.new_id(), ctx.new_salt() if vote.reason else b"") for vote in votes]
+    names = [vote.agent or (key.name if key is not None else ctx.caller.actor) for vote in votes]
+    own = [name for name, ballot in zip(names, ballots, strict=True) if ballot is None]
+    held = await keys_for(ctx, own, key)
     kept: list[DecidedVote] = []
+    registered: list[Signed] = []
 
     def decide(tx: Tx) -> Proposal[list[CountedVote]]:
         log = logs.needed(tx)
-        deciding = Deciding(ctx, tx, log, at, key)
+        deciding = Deciding(tx, log, at, held)
         decided = []
-        for number, (vote, ballot, fresh) in enumerate(zip(votes, ballots, made, strict=True)):
+        for number, given in enumerate(zip(votes, names, ballots, made, strict=True)):
             with numbered(number, len(votes)):
-                decided.append(deciding.vote(vote, ballot, *fresh))
-        kept[:] = decided
+                vote, name, ballot, fresh = given
+                decided.append(deciding.vote(vote, name, ballot, *fresh))
+        kept[:], registered[:] = decided, deciding.registered
         told = (*deciding.registered, *(vote.signed for vote in decided))
-        command = EventsOrdered(at=at, events=told, exact=all(ballot is not None for ballot in ballots))
+        loose = tuple(vote.signed.event.id for vote, ballot in zip(decided, ballots, strict=True) if ballot is None)
+        command = EventsOrdered(at=at, events=told, loose=loose)
         return Proposal(command, lambda tx, applied: _answers(tx, log, decided, applied[len(deciding.registered) :]))
 
     try:
@@ -159,10 +177,27 @@ async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) ->
         # Another process may have rotated the key that was read before, or a crash left its rotation half done.
         ctx.keyring.forget()
         log = await ctx.database.read(logs.needed)
-        for name in {vote.agent or ctx.caller.actor for vote, ballot in zip(votes, ballots, strict=True) if not ballot}:
+        for name in dict.fromkeys(own):
             await rotating.recover(ctx, log, name)
-        counted = await ctx.journal.order(decide)
-    return [await _promised(ctx, vote, decided) for vote, decided in zip(counted, kept, strict=True)]
+        held = await keys_for(ctx, own, key)
+        with rotating.no_other_key(own):
+            counted = await ctx.journal.order(decide)
+    counted = [await _promised(ctx, vote, decided) for vote, decided in zip(counted, kept, strict=True)]
+    return await _with_news(ctx, counted, registered) if registered else counted
+
+
+async def _with_news(ctx: Context, counted: list[CountedVote], registered: list[Signed]) -> list[CountedVote]:
+    """The answers, the first one of each agent that is new to the log with a note about it."""
+    told = await ctx.database.read(lambda tx: news.registered(tx, registered))
+    first = counted[0]
+    # The agents stand before the votes in the log.
+    began = [] if first.repeated else news.begun(ctx, first.origin, first.entry - len(registered))
+    answers = []
+    for vote in counted:
+        notes = [*began, *(note for note in (told.pop(vote.agent, None),) if note is not None), *vote.notes]
+        answers.append(msgspec.structs.replace(vote, notes=notes))
+        began = []
+    return answers
 
 
 def _answers(tx: Tx, log: Log, decided: list[DecidedVote], applied: list[Applied]) -> list[CountedVote]:
@@ -255,7 +290,7 @@ async def _promised(ctx: Context, counted: CountedVote, decided: DecidedVote) ->
     )
     place = keyfiles.receipts_path(ctx.settings.home, counted.origin, counted.agent)
     try:
-        await asyncio.to_thread(receipts.append, place, receipt)
+        await asyncio.to_thread(receipts.append, place, receipts.explained(receipt, decided.reason, decided.salt))
     except CortexError as error:
         # The vote is in the ledger: that its receipt could not be kept is for the agent to know, and no failure of it.
         note = f"the receipt could not be kept: {error.message}"
@@ -279,9 +314,20 @@ class ShownVote(Struct, frozen=True, kw_only=True):
     vote_id: str
 
 
-class FactVotes(Tally, frozen=True, kw_only=True):
-    """Where a fact stands and why: each current vote on its newest revision."""
+class PersonsWord(Struct, frozen=True, kw_only=True):
+    """What a person last said of a text with the admin key. The log has the key; who held it is not known."""
 
+    truth: Literal["true", "false", "open"]
+    key: str
+    reason: str | None
+    at: str
+    entry: int
+
+
+class FactVotes(Tally, frozen=True, kw_only=True):
+    """Where a fact stands and why: each current vote on its newest revision, and a person's word if there is one."""
+
+    resolution: PersonsWord | None
     votes: list[ShownVote]
     more: Annotated[int, Meta(description="Votes beyond those shown.")]
     earlier: Annotated[int, Meta(description="Votes on earlier revisions, which do not count for this one.")]
@@ -316,6 +362,7 @@ async def read(ctx: Context, request: ReadVotes) -> FactVotes:
         ).fetchone()
         return FactVotes(
             **tally(tx, log, on),
+            resolution=None if log is None else persons_word(tx, on.fact, on.digest),
             votes=[shown(tx, vote) for vote in votes],
             more=counts[0] - len(votes),
             earlier=counts[1],
@@ -340,3 +387,21 @@ def shown(tx: Tx, vote: standing.HeldVote) -> ShownVote:
         entry=vote.entry,
         vote_id=vote.event_id,
     )
+
+
+_TRUTHS: dict[int, Literal["true", "false", "open"]] = {1: "true", -1: "false", 0: "open"}
+
+
+def persons_word(tx: Tx, fact: str, digest: bytes) -> PersonsWord | None:
+    """The last resolution of a text; None where nobody gave one."""
+    row: Any = tx.execute(
+        "SELECT l.id - 1, l.timestamp, json_extract(l.event, '$.truth'), json_extract(l.event, '$.key'), r.reason"
+        " FROM vote_ledger AS l LEFT JOIN vote_reason AS r ON r.event_id = l.event_id"
+        " WHERE l.kind <> 'vote' AND l.kind = 'resolve' AND json_extract(l.event, '$.fact') = ?"
+        " AND json_extract(l.event, '$.fact_digest') = ? ORDER BY l.id DESC LIMIT 1",
+        (fact, digest.hex()),
+    ).fetchone()
+    if row is None:
+        return None
+    entry, at, truth, key, reason = row
+    return PersonsWord(truth=_TRUTHS[truth], key=key, reason=reason, at=at, entry=entry)

@@ -15,6 +15,7 @@ from cortex.files import read_start
 from cortex.ledger import chain, checkpoint, cosignature, merkle, timestamp, witnesses
 from cortex.ledger.witnesses import WitnessTarget
 from cortex.ops.context import Context
+from cortex.plurals import counted
 from cortex.settings import Settings
 from cortex.trust import log as logs
 
@@ -83,7 +84,7 @@ def sealed(tx: Tx, log: LogName, number: int, size: int) -> StoredCheckpoint:
     """The stored checkpoint of a size; `number` is that of the log among those of the transactions."""
     row: Any = tx.execute(_NOTES[log], (number, size)).fetchone()
     if row is None:
-        raise Conflict(f"there is no checkpoint of {size} entries any more", "make one anew")
+        raise Conflict(f"there is no checkpoint of {counted(size, 'entry', 'entries')} any more", "make one anew")
     return StoredCheckpoint(log, number, size, row[0])
 
 

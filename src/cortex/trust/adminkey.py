@@ -16,7 +16,7 @@ from nacl.pwhash import argon2id
 from nacl.secret import SecretBox
 
 from cortex import files, limits
-from cortex.errors import Conflict, Corrupt, Forbidden, Invalid, Locked, NotFound, Unavailable
+from cortex.errors import Conflict, Corrupt, CortexError, Forbidden, Invalid, Locked, NotFound, Unavailable
 from cortex.ledger.checkpoint import SEED_BYTES, decode_base64, encode_base64
 from cortex.trust import private
 from cortex.trust.keyfiles import SEED_PATTERN, AgentKey, decode_seed, log_folder
@@ -112,6 +112,22 @@ class AdminKeyFile:
             if prepared != self.state:
                 raise Conflict(f"{waiting} is {prepared}, {self.path} is {self.state}", "bring both into one form")
             private.take_next(self.path, keep_old=keep_old)
+
+    def kept(self, public: bytes, passphrase: str | None = None) -> tuple[Path, AgentKey] | None:
+        """The key with this public half among those that rotations kept; None where none that opens is it."""
+        for path in private.kept_of(self.path):
+            try:
+                key = self._opened(path, passphrase)
+            except CortexError:
+                continue  # locked otherwise, damaged or not ours: it signs nothing here
+            if key.public == public:
+                return path, key
+        return None
+
+    def put_back(self, kept: Path) -> Path:
+        """A key that a rotation kept takes the place again. Returns where the newer one is kept from now on."""
+        with self._rotating():
+            return private.put_back(self.path, kept)
 
     @contextmanager
     def _rotating(self) -> Iterator[None]:

@@ -134,8 +134,9 @@ def _vote(tx: Tx, log: Log, signed: Signed, event: Ballot, rules: Policy, ts: st
 
 
 def _register(tx: Tx, log: Log, event: AgentRegistered, rules: Policy, ts: str) -> None:
-    if tx.execute("SELECT 1 FROM vote_agent WHERE name = ?", (event.agent,)).fetchone() is not None:
-        raise Conflict(f"there is an agent {event.agent} already", "choose another name, or add a key to it")
+    same: Any = tx.execute("SELECT name FROM vote_agent WHERE name = ? COLLATE NOCASE", (event.agent,)).fetchone()
+    if same is not None:
+        raise Conflict(f"there is an agent {same[0]} already", "choose another name, or add a key to that agent")
     if event.admin is not None:
         _check_admin(log, event.admin)
     elif event.trust != "untrusted":
@@ -148,12 +149,14 @@ def _register(tx: Tx, log: Log, event: AgentRegistered, rules: Policy, ts: str) 
 
 
 def _change_key(tx: Tx, log: Log, event: KeyChanged, rules: Policy, ts: str) -> None:
-    judging.agent(tx, event.agent)
+    agent = judging.agent(tx, event.agent)
     if event.op == "revoke":
         _check_admin(log, event.by)
         _check_key(tx, event.key, event.agent)
         _end(tx, log, event.key, "revoked")
         return
+    if agent.level == "revoked":
+        raise KeyNotValid(f"agent {event.agent} was revoked", "give it a level of trust first: `cortex agent trust`")
     if event.op == "rotate" or bytes.fromhex(event.by) != log.admin:
         _check_key(tx, event.by, event.agent)
     if event.op == "rotate":

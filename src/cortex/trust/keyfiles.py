@@ -16,7 +16,7 @@ from typing import Literal
 from nacl.signing import SigningKey
 
 from cortex import files
-from cortex.errors import Conflict, Invalid, Unavailable
+from cortex.errors import Conflict, CortexError, Invalid, Unavailable
 from cortex.ledger.checkpoint import SEED_BYTES
 from cortex.trust import private
 
@@ -157,6 +157,22 @@ def take_next(path: Path, *, keep_old: bool = False) -> AgentKey:
         prepared = _load_next(path, current.name, origin)
         private.take_next(path, keep_old=keep_old)
         return prepared
+
+
+def kept(path: Path, name: str, origin: str) -> Iterator[tuple[Path, AgentKey]]:
+    """The agent's old keys that rotations kept beside `path`, the newest first; what is none of them is passed over."""
+    for old in private.kept_of(path):
+        try:
+            key = load(old, name, origin)
+        except CortexError:
+            continue
+        yield old, key
+
+
+def put_back(path: Path, old: Path) -> Path:
+    """A key that a rotation kept takes the place again. Returns where the newer one is kept from now on."""
+    with _rotating(path):
+        return private.put_back(path, old)
 
 
 def rotate(path: Path, new: AgentKey, *, keep_old: bool = False) -> AgentKey:

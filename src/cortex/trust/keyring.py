@@ -27,9 +27,14 @@ class Keyring:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        # Whether the file was seen to have a votes log: it keeps it.
-        self.begun = False
+        # The file's votes log, once it was seen to have one, and names that are registered in it: both stay.
+        self.origin: str | None = None
+        self.registered: set[str] = set()
         self._held: dict[tuple[str, str], EventSigner] = {}
+
+    def held(self, name: str) -> EventSigner | None:
+        """The key of a registered agent, where it was read before."""
+        return self._held.get((self.origin or "", name)) if name in self.registered else None
 
     def of(self, origin: str, name: str) -> EventSigner | None:
         """The key that this machine holds of an agent: its own before one that the server keeps for it."""

@@ -77,7 +77,6 @@ def begin(tx: Tx, origin: str, vkey: str, admin: bytes, policy: str) -> Log:
     """The rows of a log without leaves; its genesis has to follow in the same transaction."""
     first = bytes.fromhex(canonical.origin_link(origin))
     tx.execute("INSERT INTO vote_log VALUES (1, ?, ?, ?, ?, 0, ?, x'', '', 0)", (origin, vkey, admin, policy, first))
-    tx.execute("INSERT INTO vote_seal VALUES (1, 0, 0, NULL, 0)")
     return needed(tx)
 
 

@@ -4,7 +4,7 @@ Whoever calls this reads what is held outside first, and the log on a later snap
 missing then was there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from cortex.db.connect import Tx
 from cortex.errors import Corrupt, CortexError
 from cortex.ledger import checkpoint, merkle, proof
 from cortex.ledger.findings import Findings
-from cortex.trust import events, keyfiles, promise, receipts
+from cortex.trust import events, keyfiles, promise, receipts, sealing
 from cortex.trust import log as logs
 from cortex.trust.events import Genesis, LogRestored
 from cortex.trust.log import Log
@@ -41,13 +41,13 @@ class HeldNote:
 class ReceiptsChecked:
     """How many receipts were compared; those of other logs; those of entries that are not there yet.
 
-    `unfit` are the files with a receipt that the log does not bear out.
+    `unfit` are those that the log does not bear out, by their files and the ids of their ballots.
     """
 
     compared: int = 0
     others: int = 0
     ahead: int = 0
-    unfit: set[Path] = field(default_factory=set)
+    unfit: dict[Path, dict[str, AgentReceipt]] = field(default_factory=dict)
 
 
 def own_files(home: Path, origin: str) -> list[Path]:
@@ -84,6 +84,7 @@ class _Comparing:
     def __init__(self, tx: Tx, log: Log, findings: Findings, own: set[Path], checked: ReceiptsChecked) -> None:
         self._tx, self._log, self._findings, self._own, self.checked = tx, log, findings, own, checked
         self._vkeys: list[str] | None = None
+        self._turns: list[Turn] | None = None
 
     def receipt(self, held: HeldReceipt) -> None:
         """Compare a receipt with the log."""
@@ -115,13 +116,15 @@ class _Comparing:
         if head.origin != log.origin:
             self._fail("SPLIT_VIEW", f"the witness {held.witness} holds a checkpoint of {head.origin[:200]}")
         elif size > log.size:
-            self._fail("ROLLBACK", f"the witness {held.witness} has seen {size} entries, there are {log.size}")
+            told = f"the witness {held.witness} has seen {size} entries, there are {log.size}"
+            self._fail("ROLLBACK", f"{told}{self._cause(size - 1)}")
         elif self._root_at(size) != head.root:
             row: Any = self._tx.execute(
                 "SELECT 1 FROM vote_checkpoints WHERE tree_size = ? AND tree_root <> ?", (size, head.root)
             ).fetchone()
             code = "HISTORY_REWRITTEN" if row is None else "SPLIT_VIEW"
-            self._fail(code, f"the witness {held.witness} has seen another root over {size} entries", size)
+            told = f"the witness {held.witness} has seen another root over {size} entries"
+            self._fail(code, f"{told}{self._cause(size - 1)}", size)
 
     def _leaf_hash(self, idx: int) -> bytes | None:
         try:
@@ -168,16 +171,53 @@ class _Comparing:
 
     def _add(self, code: str, held: HeldReceipt, told: str) -> None:
         receipt = held.receipt
-        self.checked.unfit.add(held.path)
-        self._fail(code, f"the vote {receipt.id[:64]} of which {held.path.name} has a receipt: {told}", receipt.idx)
+        self.checked.unfit.setdefault(held.path, {})[receipt.id] = receipt
+        told = f"the vote {receipt.id[:64]} of which {held.path.name} has a receipt: {told}{self._cause(receipt.idx)}"
+        self._fail(code, told, receipt.idx)
+
+    def _cause(self, entry: int) -> str:
+        """What the log itself says of why an entry that was there before is not: it was put back."""
+        if self._turns is None:
+            self._turns = turns(self._tx, self._log)
+        told = next((turn.told for turn in reversed(self._turns) if turn.entry <= entry), None)
+        if told is None:
+            return ""
+        return f"; {told}, and `cortex vote-ledger resubmit` hands in again what agents have receipts of"
 
     def _fail(self, code: str, told: str, entry: int | None = None) -> None:
         self._findings.add(code, told, origin=self._log.origin, entry=entry)
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An entry from which the log went on from a backup, or with another node's key, and what is told of that."""
+
+    entry: int
+    told: str
+
+
+def turns(tx: Tx, log: Log) -> list[Turn]:
+    """Where the log was put back, the first one first."""
+    found, before = [], ""
+    for event in _keyed(tx):
+        if isinstance(event, LogRestored):
+            same = event.vkey == before
+            how = "was put back from a backup" if same else "was put back from a backup, or given another node key,"
+            found.append(Turn(event.size, f"the log {how} at entry {event.size}"))
+        before = event.vkey
+    if sealing.sealed(tx).restored:
+        told = f"the log was put back from a backup at entry {log.size} and waits for `cortex vote-ledger init`"
+        found.append(Turn(log.size, told))
+    return found
+
+
 def vkeys(tx: Tx, log: Log) -> list[str]:
     """The keys that sign for the log, and those that did before it was restored."""
-    found = [log.vkey]
+    return list(dict.fromkeys([log.vkey, *(event.vkey for event in _keyed(tx))]))
+
+
+def _keyed(tx: Tx) -> Iterator[Genesis | LogRestored]:
+    """The events that name a key for the log, the first one first."""
     rows: Any = tx.execute("SELECT kind, event FROM vote_ledger WHERE kind IN ('genesis', 'restored') ORDER BY id")
     for kind, event in rows:
         try:
@@ -185,5 +225,4 @@ def vkeys(tx: Tx, log: Log) -> list[str]:
         except CortexError:
             continue  # the integrity pass says what is wrong with it
         assert isinstance(decoded, Genesis | LogRestored), "these kinds are these events"
-        found.append(decoded.vkey)
-    return list(dict.fromkeys(found))
+        yield decoded

@@ -104,6 +104,20 @@ def take_next(path: Path, *, keep_old: bool) -> None:
         ) from None
 
 
+def kept_of(path: Path) -> list[Path]:
+    """The old keys that rotations kept beside `path`, the newest first. Those may be missing that were moved away."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in range(limits.OLD_KEYS_MAX, 0, -1))
+    return [kept for kept in numbered if files.found(kept) is not None]
+
+
+def put_back(path: Path, kept: Path) -> Path:
+    """An old key takes the place of `path` at once. Returns where the one that was there is kept from now on."""
+    text = read(kept, "look beside it for another one that was kept")
+    newer = _keep(path)
+    replace(path, f"{text}\n")
+    return newer
+
+
 def refuse_link(path: Path) -> None:
     """Raise Conflict where `path` is a link: to replace it would leave the old key where the link leads."""
     if path.is_symlink():
@@ -122,7 +136,7 @@ def _refuse_open_to_others(path: Path, mode: int) -> None:
         )
 
 
-def _keep(path: Path) -> None:
+def _keep(path: Path) -> Path:
     """Keep a copy under the first free number. A crash may have come after that: the same key is kept once."""
     try:
         content = files.read_start(path, _FILE_BYTES_MAX)
@@ -132,10 +146,10 @@ def _keep(path: Path) -> None:
         kept = path.with_name(f"{path.name}.{number}")
         try:
             files.write_whole(kept, content)
-            return
+            return kept
         except Conflict:
             if _holds(kept, content):
-                return
+                return kept
     raise Unavailable(f"{limits.OLD_KEYS_MAX} old keys are kept beside {path}", "move some of them away")
 
 

@@ -1,19 +1,19 @@
 """The receipts an agent keeps of its votes, outside the server's reach: one file, one JSON line each, only appended to.
 
 With them it is found when a vote was dropped or changed, and votes can be handed in again after an old backup came
-back.
+back. A file is replaced only to put receipts aside, or to take out the reasons of votes on a fact that is forgotten.
 """
 
 import io
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cortex import files, limits
 from cortex.errors import Corrupt, Invalid, NotFound, TooLarge, Unavailable
@@ -26,12 +26,17 @@ _BLOCK_BYTES = 1 << 16
 _Id = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS_MAX)]
 _Sig = Annotated[str, Meta(pattern=r"\A[0-9a-f]{128}\Z")]
 _Idx = Annotated[int, Meta(ge=0, le=limits.SEQ_MAX)]
+_Salt = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{2}){16,64}\Z")]
+_Reason = Annotated[str, Meta(min_length=1, max_length=limits.REASON_BYTES_MAX)]
 
 _hint = "compare with a copy of the file; what the lines before it hold is in order"
 
 
 class AgentReceipt(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the agent signed, where the log put it, and what the log gave as its word (promise) or its proof."""
+    """What the agent signed, where the log put it, and what the log gave as its word (promise) or its proof.
+
+    The ballot holds a salted digest of its `reason`: with the text and the `salt` it can be handed in again whole.
+    """
 
     ballot: dict[str, str | int | None]
     sig: _Sig
@@ -39,6 +44,8 @@ class AgentReceipt(Struct, frozen=True, forbid_unknown_fields=True):
     leaf: str
     promise: str | None = None
     proof: str | None = None
+    reason: _Reason | UnsetType = UNSET
+    salt: _Salt | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         ballot_id = self.ballot.get("id")
@@ -63,17 +70,14 @@ def append(path: Path, receipt: AgentReceipt) -> None:
     Corrupt where the file ends in something else, Unavailable where it cannot be written: it is then as it was.
     """
     line = _line(receipt)
-    handle = _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
-        with locked(handle, path):
+        with _alone(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as handle:
             _append(handle, path, line)
     except OSError as error:
         raise Unavailable(
             f"the receipt of {receipt.id} cannot be written to {path} ({error.strerror})",
             "free space or make it writable, and ask for the receipt again",
         ) from None
-    finally:
-        os.close(handle)
 
 
 def read(path: Path) -> Iterator[AgentReceipt]:
@@ -102,8 +106,71 @@ def latest(path: Path) -> dict[str, AgentReceipt]:
 
     A line that puts the ballot at another place of the log (handed in again after a restored backup) stands for itself.
     """
+    return _latest(path, read(path))
+
+
+def explained(receipt: AgentReceipt, reason: str | None, salt: bytes | None) -> AgentReceipt:
+    """A receipt with the reason of its ballot, where there is one."""
+    if reason is None or salt is None:
+        return receipt
+    return msgspec.structs.replace(receipt, reason=reason, salt=salt.hex())
+
+
+def put_aside(path: Path, aside: Path, unfit: Mapping[str, AgentReceipt]) -> int:
+    """Move what is said of ballots to the new file `aside`; the rest stays. Returns of how many.
+
+    `unfit` has for each id what was known of the ballot; where more is known by now, it stays.
+    """
+    try:
+        with _alone(path, os.O_RDWR) as handle:
+            known = _latest(path, (receipt for receipt in _all(handle, path) if receipt.id in unfit))
+            moved = {name for name, receipt in known.items() if receipt == unfit[name]}
+            if moved:
+                with files.new_file(aside) as file:
+                    file.writelines(_encoded(receipt) for receipt in _all(handle, path) if receipt.id in moved)
+                with files.replacing(path.resolve()) as file:
+                    file.writelines(_encoded(receipt) for receipt in _all(handle, path) if receipt.id not in moved)
+            return len(moved)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be replaced ({error.strerror})", "make its folder writable") from None
+
+
+def drop_reasons(path: Path, fact: str) -> bool:
+    """Take out the reasons of votes on a fact that is to be forgotten. Returns whether there were any."""
+    if not _mentions(path, fact):
+        return False
+    try:
+        with _alone(path, os.O_RDWR) as handle:
+            if not any(_explains(receipt, fact) for receipt in _all(handle, path)):
+                return False
+            with files.replacing(path.resolve()) as file:
+                file.writelines(_encoded(_without_reason(receipt, fact)) for receipt in _all(handle, path))
+            return True
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be replaced ({error.strerror})", "make its folder writable") from None
+
+
+def _mentions(path: Path, fact: str) -> bool:
+    """Whether the text of a fact's id is in the file: far quicker than reading the receipts."""
+    wanted = fact.encode()
+    with os.fdopen(_opened(path, os.O_RDONLY), "rb") as file:
+        try:
+            return any(wanted in line for line in iter(lambda: file.readline(limits.RECEIPT_LINE_BYTES_MAX + 1), b""))
+        except OSError as error:
+            raise Unavailable(f"{path} cannot be read ({error.strerror})", "check the disk") from None
+
+
+def _explains(receipt: AgentReceipt, fact: str) -> bool:
+    return receipt.ballot.get("fact") == fact and receipt.reason is not UNSET
+
+
+def _without_reason(receipt: AgentReceipt, fact: str) -> AgentReceipt:
+    return msgspec.structs.replace(receipt, reason=UNSET, salt=UNSET) if _explains(receipt, fact) else receipt
+
+
+def _latest(path: Path, found: Iterable[AgentReceipt]) -> dict[str, AgentReceipt]:
     known: dict[str, AgentReceipt] = {}
-    for receipt in read(path):
+    for receipt in found:
         before = known.get(receipt.id)
         known[receipt.id] = receipt if before is None else _completed(path, before, receipt)
         if len(known) > limits.RECEIPTS_MAX:
@@ -116,6 +183,11 @@ def latest(path: Path) -> dict[str, AgentReceipt]:
 def _completed(path: Path, before: AgentReceipt, later: AgentReceipt) -> AgentReceipt:
     if before.ballot != later.ballot:
         raise Corrupt(f"{path} holds two different ballots with the id {later.id}", _hint)
+    later = msgspec.structs.replace(
+        later,
+        reason=before.reason if later.reason is UNSET else later.reason,
+        salt=before.salt if later.salt is UNSET else later.salt,
+    )
     if (before.sig, before.idx, before.leaf) != (later.sig, later.idx, later.leaf):
         return later
     return msgspec.structs.replace(
@@ -127,7 +199,7 @@ def _completed(path: Path, before: AgentReceipt, later: AgentReceipt) -> AgentRe
 
 def _line(receipt: AgentReceipt) -> bytes:
     try:
-        line = msgspec.json.encode(receipt) + b"\n"
+        line = _encoded(receipt)
         readable = _decoder.decode(line) == receipt
     except (msgspec.ValidationError, UnicodeEncodeError, TypeError, RecursionError) as error:
         raise Invalid(f"a receipt that cannot be kept: {error}", "give what the log answered") from None
@@ -137,6 +209,39 @@ def _line(receipt: AgentReceipt) -> bytes:
         fits = f"at most {limits.RECEIPT_LINE_BYTES_MAX} are kept (RECEIPT_LINE_BYTES_MAX)"
         raise TooLarge(f"a receipt of {len(line)} bytes", fits)
     return line
+
+
+def _encoded(receipt: AgentReceipt) -> bytes:
+    return msgspec.json.encode(receipt) + b"\n"
+
+
+@contextmanager
+def _alone(path: Path, flags: int) -> Iterator[int]:
+    """A handle of the file: nobody else adds to it or replaces it meanwhile."""
+    for _ in range(limits.RECEIPT_TRIES_MAX):
+        with ExitStack() as stack:
+            handle = _opened(path, flags)
+            stack.callback(os.close, handle)
+            stack.enter_context(locked(handle, path))
+            # Whoever had the lock before may have replaced it: then this handle is of a file that has no name.
+            if _is_still(handle, path):
+                yield handle
+                return
+    raise Unavailable(f"{path} is replaced all the time", "find the process that does it")
+
+
+def _is_still(handle: int, path: Path) -> bool:
+    at = files.found(path)
+    return at is not None and os.path.samestat(at, os.fstat(handle))
+
+
+def _all(handle: int, path: Path) -> Iterator[AgentReceipt]:
+    """Every receipt of a file that nobody else adds to."""
+    size = os.fstat(handle).st_size
+    end = _end_of_lines(handle, path, size)
+    tail = _read_at(handle, size - end, end)
+    with os.fdopen(handle, "rb", closefd=False) as file:
+        yield from _receipts(file, path, end, tail)
 
 
 def _opened(path: Path, flags: int) -> int:

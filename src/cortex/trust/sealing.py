@@ -51,6 +51,7 @@ def seal(tx: Tx, log: Log, key: NodeKey) -> str:
             f"the node key {key.path} is not the one that the votes log names",
             "put the right key file back, or let the admin key name this one: `cortex vote-ledger init`",
         )
+    _ensure_row(tx)
     root = log.root
     note = sign(Checkpoint(log.origin, log.size, root), key.signer(log.origin))
     tx.execute("UPDATE vote_seal SET checkpoints = checkpoints + 1, sealed_size = ?, sealed_at = ?", (log.size, log.ts))
@@ -60,3 +61,13 @@ def seal(tx: Tx, log: Log, key: NodeKey) -> str:
         (log.size, root, note, log.ts),
     )
     return note
+
+
+def mark_restored(tx: Tx, *, restored: bool) -> None:
+    """Note that the file was put back from a backup, or that the log says so by now."""
+    _ensure_row(tx)
+    tx.execute("UPDATE vote_seal SET restored = ?", (restored,))
+
+
+def _ensure_row(tx: Tx) -> None:
+    tx.execute("INSERT OR IGNORE INTO vote_seal (id, checkpoints, sealed_size, restored) VALUES (1, 0, 0, 0)")

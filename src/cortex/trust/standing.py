@@ -159,7 +159,6 @@ class AgentStanding:
     evidence_for: float
     evidence_against: float
     since: str
-    votes: int
 
 
 def agent(tx: Tx, log: Log, name: str, now: str) -> AgentStanding:
@@ -168,7 +167,6 @@ def agent(tx: Tx, log: Log, name: str, now: str) -> AgentStanding:
     found = judging.agent(tx, name)
     pro, con = judging.evidence(found, rules, judging.day_of(max(now, log.ts)))
     since: Any = tx.execute("SELECT since FROM vote_agent WHERE name = ?", (name,)).fetchone()
-    votes: Any = tx.execute("SELECT count(*) FROM vote_current WHERE agent = ?", (name,)).fetchone()
     return AgentStanding(
         name=name,
         level=found.level,
@@ -177,7 +175,6 @@ def agent(tx: Tx, log: Log, name: str, now: str) -> AgentStanding:
         evidence_for=pro / UNIT,
         evidence_against=con / UNIT,
         since=since[0],
-        votes=votes[0],
     )
 
 

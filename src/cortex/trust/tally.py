@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from cortex.plurals import counted
 from cortex.trust.policy import Policy
 from cortex.trust.reputation import UNIT
 
@@ -111,11 +112,15 @@ def missing(sums: Sums, policy: Policy) -> list[str]:
     if verdict in {"verified", "disputed"}:
         return []
     if tenths is not None:
-        return [f"{LINEAR_VERIFIED - tenths} more votes for it, or {tenths - LINEAR_DISPUTED} more against it"]
+        return [
+            f"{counted(LINEAR_VERIFIED - tenths, 'more vote')} for it, or {tenths - LINEAR_DISPUTED} more against it"
+        ]
     told = []
     voters = sums.vouched_pro + sums.vouched_con
     if voters < policy.quorum:
-        told.append(f"{policy.quorum - voters} more vouched agents of positive weight (it takes {policy.quorum})")
+        told.append(
+            f"{counted(policy.quorum - voters, 'more vouched agent')} of positive weight (it takes {policy.quorum})"
+        )
     if abs(sigma) < policy.threshold_e6:
         lacking = (policy.threshold_e6 - abs(sigma)) / UNIT
         told.append(f"{lacking:.3f} more weight on one side (it takes {policy.threshold_e6 / UNIT:.3f})")

@@ -29,6 +29,9 @@ class Keys:
     owner: dict[bytes, str | None] = field(default_factory=dict)
     ended: set[bytes] = field(default_factory=set)
     agents: set[str] = field(default_factory=set)
+    # In small letters: no two names differ by case alone.
+    folded: set[str] = field(default_factory=set)
+    revoked: set[str] = field(default_factory=set)
 
     def of_agent(self, key: bytes, agent: str) -> str | None:
         """Why a key may not sign for an agent here; None where it may."""
@@ -84,6 +87,8 @@ def _load(copy: Tx, keys: Keys, size: int) -> int:
             keys.admin = public
         if agent is not None:
             keys.agents.add(agent)
+            keys.folded.add(agent.lower())
+    keys.revoked |= {name for (name,) in copy.execute("SELECT name FROM vote_agent WHERE level = 'revoked'")}
     return int(known[0])
 
 
@@ -97,13 +102,15 @@ def _genesis(keys: Keys, event: Genesis) -> str | None:
 
 
 def _register(keys: Keys, event: AgentRegistered) -> str | None:
-    if event.agent in keys.agents:
-        return f"there is an agent {event.agent} already"
+    if event.agent.lower() in keys.folded:
+        return f"there is an agent {event.agent} already, or one whose name differs by case alone"
     return keys.is_new(event.key) or (None if event.admin is None else keys.of_admin(event.admin))
 
 
 def _change_key(keys: Keys, event: KeyChanged) -> str | None:
     unknown = keys.is_agent(event.agent)
+    if unknown is None and event.op != "revoke" and event.agent in keys.revoked:
+        return f"agent {event.agent} was revoked"
     if unknown is not None:
         return unknown
     if event.op == "revoke":
@@ -153,8 +160,16 @@ def take(keys: Keys, event: Event) -> None:
         case AdminRotated(key=key, new=new):
             keys.ended.add(bytes.fromhex(key))
             _introduce(keys, new, None)
-        case TrustSet(trust="revoked", agent=agent):
-            keys.ended |= {key for key, owner in keys.owner.items() if owner == agent}
+        case TrustSet(agent=agent, trust=trust):
+            _set_level(keys, agent, trust)
+
+
+def _set_level(keys: Keys, agent: str, trust: str) -> None:
+    if trust != "revoked":
+        keys.revoked.discard(agent)
+        return
+    keys.revoked.add(agent)
+    keys.ended |= {key for key, owner in keys.owner.items() if owner == agent}
 
 
 def _introduce(keys: Keys, key: str, agent: str | None) -> None:
@@ -164,3 +179,4 @@ def _introduce(keys: Keys, key: str, agent: str | None) -> None:
         keys.admin = public
     else:
         keys.agents.add(agent)
+        keys.folded.add(agent.lower())

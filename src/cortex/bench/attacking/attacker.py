@@ -224,10 +224,8 @@ class Attacker:
             note = checkpoint.sign(checkpoint.Checkpoint(origin, size, root), signer)
             if level == WITNESS_KEYS:
                 note = cosigned(note, self.built.witnesses)
-            self.sql.execute(
-                "INSERT INTO vote_checkpoints VALUES (?, ?, ?, ?, NULL, ?)",
-                (number, size, root, note, rows[size - 1][1]),
-            )
+            row = (number, size, root, note, rows[size - 1][1])
+            self.sql.execute("INSERT INTO vote_checkpoints VALUES (?, ?, ?, ?, NULL, ?)", row)
         self.seal_state()
 
     def seal_state(self) -> None:

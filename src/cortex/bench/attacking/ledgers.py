@@ -1,4 +1,4 @@
-"""Votes ledgers to be attacked, put in through the operations as everybody does it, with what outsiders keep of them."""
+"""Votes ledgers to be attacked, made through the operations as everybody does it, with what outsiders keep of them."""
 
 import dataclasses
 import hashlib
@@ -45,9 +45,9 @@ _CROWD = 8
 class BuiltLedger:
     """A file with a votes ledger, the keys and receipts in its `home`, and what is kept of it elsewhere.
 
-    `facts` are ids by their names, `early` is a backup of the time of the second checkpoint. `saved` and `kept` are the
-    last checkpoint and what its owner remembers of the last verification, `trust` is what outsiders believe. `target` is
-    the agent of the vote that is attacked.
+    `facts` are ids by their names, `early` is a backup of before the last day. `saved` is the last checkpoint, `kept`
+    what the owner remembers of the last verification, `trust` what outsiders believe, `target` the agent of the vote
+    that is attacked.
     """
 
     path: Path
@@ -165,8 +165,10 @@ class _Script:
         """Votes of the last day, which nothing follows from yet."""
         self._wait(days=1)
         await self._votes("jet", {"ann": -1, "bob": 1, "dan": -1, "eve": -1}, reason="it is not so")
-        await self._votes("fig", {"ann": 1, "bob": 1, "dan": 1, "cay": -1, "eve": -1})
-        await self._votes("ice", {"bob": 1})
+        await self._votes("fig", {"ann": 1, "bob": 1, "dan": 1, "eve": -1})
+        # After the vote that is attacked come some whose agents hold promises, and some that were proved.
+        for fact, vote in (("fig", {"cay": -1}), ("rye", {"ann": -1}), ("ice", {"bob": 1})):
+            await self._votes(fact, vote)
 
     async def _crowd(self, facts: int) -> None:
         """Many votes by agents whose keys the server keeps."""

@@ -1,5 +1,8 @@
 """Attacks on entries that are there: rows 1 to 9, 13 and 14, and 21."""
 
+from datetime import timedelta
+
+from cortex import times
 from cortex.bench.attacking import forgeries
 from cortex.bench.attacking.attack import Attack, Deed
 from cortex.bench.attacking.attacker import EDIT, Attacker
@@ -21,6 +24,11 @@ def _mirror(at: Attacker) -> None:
     at.set(at.target, "vote_weight = vote_weight + 1")
 
 
+def _jumped(at: Attacker) -> None:
+    later = times.canonical(times.parse(at.log.ts) + timedelta(days=31))
+    at.set(at.log.size, "timestamp = ?", (later,))
+
+
 def _heavier(at: Attacker) -> None:
     at.weights[at.target] = _HEAVY
     at.set(at.target, f"weight_e6 = {_HEAVY}, vote_weight = {_HEAVY} / 1e6")
@@ -29,14 +37,14 @@ def _heavier(at: Attacker) -> None:
 def _counted(at: Attacker) -> None:
     """Let the heavier weight count, too."""
     at.edit(
-        "UPDATE vote_tally SET vouched_sum = vouched_sum + 1000000, sigma_e6 = sigma_e6 + 1000000 WHERE (fact, digest) ="
-        f" (SELECT fact_id, fact_digest FROM vote_ledger WHERE id = {at.target})",
+        "UPDATE vote_tally SET vouched_sum = vouched_sum + 1000000, sigma_e6 = sigma_e6 + 1000000 WHERE"
+        f" (fact, digest) = (SELECT fact_id, fact_digest FROM vote_ledger WHERE id = {at.target})",
         f"UPDATE vote_current SET weight_e6 = {_HEAVY} WHERE leaf = {at.target - 1}",
     )
 
 
 def _swapped(at: Attacker) -> None:
-    one = at.target
+    one = at.target - 1
     for old, new in ((one, -1), (one + 1, one), (-1, one + 1)):
         at.edit(f"UPDATE vote_ledger SET id = {new} WHERE id = {old}")
 
@@ -69,6 +77,7 @@ ATTACKS = (
     Attack("2", "the mirror of a weight changed", after=_mirror),
     Attack("3", "a later time", _vote("timestamp = substr(timestamp, 1, 20) || '500000Z'")),
     Attack("3", "a time before the entry before", _vote(f"timestamp = '{START}'")),
+    Attack("3", "a time a month later than the entry before", _jumped),
     Attack("3", "another time of signing", _vote(f"at = '{START}'")),
     Attack("4", "another agent", _vote("agent_id = 'cay'")),
     Attack("4", "an agent that there is not", _vote("agent_id = 'nobody'")),

@@ -20,7 +20,7 @@ from cortex.trust import keyfiles
 NOTHING, REMEMBERED, CHECKPOINT, RECEIPTS = "none", "remembered", "checkpoint", "receipts"
 MEMORIES = (NOTHING, REMEMBERED, CHECKPOINT, RECEIPTS)
 
-# The code where there is nothing to hand out, or nothing to check.
+# Stands among the codes where there is nothing to hand out, or no log that could be checked.
 UNCHECKED = "-"
 _NEVER = 1_000_000
 
@@ -69,7 +69,7 @@ def _owner(built: BuiltLedger, path: Path, name: str, receipts: list[Path]) -> f
     report = stage.run(path, lambda app: app.call(VerifyVotes()), home=home, **flags)
     assert (report.exit_code == 1) == bool(report.findings), "what is found has an exit code"
     found = frozenset(finding.code for finding in report.findings)
-    return found if found or report.origin is not None else frozenset({UNCHECKED})
+    return found if report.origin is not None else found | {UNCHECKED}
 
 
 def exported(path: Path, target: Path) -> Path | None:

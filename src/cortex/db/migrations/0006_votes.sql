@@ -77,6 +77,8 @@ CREATE TABLE vote_agent (
     day        INTEGER NOT NULL,
     since      TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- Names that differ by case alone would be taken for one another.
+CREATE UNIQUE INDEX vote_agent_name ON vote_agent (name COLLATE NOCASE);
 
 -- Every key that was ever in the log, admin keys (agent null) too. from_idx to until_idx (null: still valid) are leaves;
 -- ended says how: rotated, revoked.
