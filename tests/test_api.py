@@ -150,3 +150,35 @@ def test_what_opens_for_a_caller_that_was_cancelled_is_closed(folder: Path) -> N
     asyncio.run(use())
 
     assert [] == [thread.name for thread in threading.enumerate() if thread.name.startswith("cortex")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("agent_add", "add_agent"), ("list_agent", "list_agents"), ("vote_verify", "verify_votes"), ("serch", "search")],
+)
+def test_a_name_that_is_no_method_says_which_is_meant(wrong: str, right: str) -> None:
+    with cortex.open("a.db") as memory, pytest.raises(AttributeError) as blocking:
+        getattr(memory, wrong)
+    with pytest.raises(AttributeError) as awaited:
+        getattr(cortex.Cortex("a.db"), wrong)
+
+    assert f"there is no method {wrong!r}; did you mean {right}?" == str(blocking.value) == str(awaited.value)
+
+
+def test_a_name_like_no_other_and_a_private_one_are_told_shortly() -> None:
+    for name, hint in (("xyzzy", "; docs/python.md has them"), ("_app_of", "")):
+        with pytest.raises(AttributeError) as caught:
+            getattr(cortex.Cortex("a.db"), name)
+
+        assert f"there is no method {name!r}{hint}" == str(caught.value)
+        assert not hasattr(cortex.Cortex("a.db"), name)
+
+
+def test_a_persons_word_may_be_a_boolean() -> None:
+    with cortex.open("a.db", embedder_kind="none") as memory:
+        fact = memory.store("Invoices leave on the 3rd")
+
+        found = [memory.resolve(fact.id, truth) for truth in (True, False, "true", "false", "open")]
+
+    assert ["true", "false", "true", "false", "open"] == [each.truth for each in found]
+    assert [2.0, 0.0, 2.0, 0.0, 1.0] == [each.consensus_score for each in found]

@@ -168,3 +168,24 @@ def test_every_refusal_is_short_and_has_a_hint_and_no_words_of_msgspec(data: obj
         assert error.hint
         assert error.message.isprintable()
         assert not re.search(r"Expected|Object |`\$", error.message)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("agent.show", {"name": "bob smith"}, "name is 'bob smith'; give 1 to 64 letters, digits, dots, dashes, '_' and '@'"),
+        ("agent.list", {"cursor": "a b"}, "cursor is 'a b'; give `next` of the page before as it was"),
+        ("vote.cast", {"id": "x", "vote": 1, "sig": "ab"}, "sig is 'ab'; give 128 hex digits in small letters"),
+        (
+            "vote.cast_batch",
+            {"votes": [{"id": "x", "vote": 1, "vote_id": "1"}]},
+            "votes[0].vote_id is '1'; give a UUID in small letters, such as 0198f3a2-6c1e-7b44-9d0e-5f2a7c81b936",
+        ),
+        ("event.submit", {"kind": "agent", "event": {}, "sigs": ["ab"]}, "sigs[0] is 'ab'; give 128 hex digits in small letters"),
+    ],
+)  # fmt: skip
+def test_a_text_of_another_form_is_told_the_form_in_words(name: str, data: object, said: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        decode(BY_NAME[name], data)
+
+    assert said == str(caught.value)

@@ -1,5 +1,6 @@
 """One POST: its outcome is a value, whatever the other side does, and what is for this machine goes nowhere else."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,6 +105,69 @@ def test_whoever_drips_is_left_at_the_deadline() -> None:
         done.set()
 
     assert NotPosted("slow") == found
+
+
+@contextmanager
+def endless(said: bytes) -> Iterator[str]:
+    """Whoever connects is told this again and again, and never more."""
+    with socket.create_server(("127.0.0.1", 0)) as place:
+
+        def serve() -> None:
+            connection, _ = place.accept()
+            with connection:
+                try:
+                    while True:
+                        connection.sendall(said)
+                except OSError:
+                    pass  # the client has gone
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{place.getsockname()[1]}/place"
+        thread.join(60)
+
+
+@contextmanager
+def silent() -> Iterator[str]:
+    """Whoever connects is told nothing, in HTTP or in TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        yield f"https://127.0.0.1:{place.getsockname()[1]}/place"
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n", b""])
+def test_no_thread_outlasts_the_deadline(said: bytes) -> None:
+    before = set(threading.enumerate())
+
+    with endless(said) if said else silent() as url:
+        found = post(url, most=1 << 30, seconds=0.3)
+        asking = [each for each in threading.enumerate() if each not in before and each.name == "cortex-post"]
+        for each in asking:
+            each.join(60)
+
+    assert NotPosted("slow") == found
+    assert [] == [each for each in asking if each.is_alive()]
+
+
+def test_no_more_requests_are_under_way_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "_room", threading.BoundedSemaphore(1))
+    here, done = threading.Event(), threading.Event()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        here.set()
+        done.wait(60)
+        replying(200, b"good")(handler)
+
+    with serving(answer) as url:
+        first: list[object] = []
+        thread = threading.Thread(target=lambda: first.append(post(url)))
+        thread.start()
+        here.wait(60)
+        second = post(url, seconds=0.1)
+        done.set()
+        thread.join(60)
+        third = post(url)
+
+    assert [Posted(200, b"good"), NotPosted("slow"), Posted(200, b"good")] == [*first, second, third]
 
 
 def test_what_is_not_there_and_what_speaks_no_http_cannot_be_reached() -> None:

@@ -22,7 +22,7 @@ DOCS = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT
 FILE_LINES_MAX = 400
 # One file that an outsider copies and runs: it holds signatures, both logs, the rules and receipts and imports nothing.
 FILE_LINES_MAX_OF = {
-    "src/cortex/verify.py": 1_350,
+    "src/cortex/verify.py": 1_400,
     # Made by a script: nobody writes a line of it.
     "src/cortex/methods.py": 10_000,
 }

@@ -673,7 +673,9 @@ def test_the_disclosed_fields_are_printed_once_they_are_verified(
     assert 'ok  disclosed content: "Ada likes tea"' in printed
     assert r'ok  disclosed tags: "[\"tea\"]"' in printed
     assert "ok  disclosed key: null" in printed
-    assert dict(zip(canonical.FACT_FIELDS, FIELDS, strict=True)) == shown
+    leaf = json.loads(json.loads(path.read_text())["leaf"])
+    named = {"fact": leaf["subject"], "fact_digest": leaf["digest"], "author": leaf["actor"]}
+    assert named | dict(zip(canonical.FACT_FIELDS, FIELDS, strict=True)) == shown
 
 
 def test_a_disclosed_text_is_printed_in_ascii_and_within_bounds(tmp_path: Path, trust: Path) -> None:

@@ -928,6 +928,7 @@ def test_a_proof_of_a_vote_shows_what_was_voted(tmp_path: Path, trust: Path) -> 
     plain = verify.verify_path(proof_file(tmp_path / "q.json", log, 10), trust)
 
     shown = {"agent": "a0", "vote": -1, "fact": fact(3), "at": log.ts, "weight_e6": STANDARD, "kind": "vote"}
+    shown |= {"fact_digest": digest(3), "author": "someone"}
     assert (0, {**shown, "reason": "It is wrong."}) == (report.exit_code, report.disclosed)
     assert (0, shown) == (plain.exit_code, plain.disclosed)
     assert "--  whether its keys had the right to sign is not shown by a proof alone" in report.notes

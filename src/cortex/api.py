@@ -1,6 +1,7 @@
 """The Python face: `Cortex` for async programs, `open` for scripts and notebooks."""
 
 import asyncio
+import difflib
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from cortex.embed.embedder import Embedder
 
 R = TypeVar("R", bound=Struct)
+
+_NAME_CHARS = 60
 
 # How settings are called in messages, where they are arguments of `Cortex`.
 _WRITTEN = {name: f"argument {'path' if name == 'db' else name}" for name in settings_module.Settings.__struct_fields__}
@@ -86,6 +89,11 @@ class Cortex(Methods):
             raise Invalid("the memory is not open", "use `async with cortex.Cortex(...) as memory:`")
         return await self._app.call(request)
 
+    if not TYPE_CHECKING:  # type checkers know the methods that there are
+
+        def __getattr__(self, name: str) -> Any:
+            raise _no_method(name, self)
+
 
 class Blocking:
     """The same methods without await, each run in a thread that has an event loop of its own."""
@@ -96,9 +104,10 @@ class Blocking:
         self._ended = ended
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = None if name.startswith("_") else getattr(type(self._memory), name, None)
+        if not callable(method):
+            raise _no_method(name, self)
         method = getattr(self._memory, name)
-        if name.startswith("_") or not callable(method):
-            raise AttributeError(f"there is no method {name!r}")
 
         def blocking(*arguments: Any, **named: Any) -> Any:
             try:
@@ -159,6 +168,21 @@ def open(  # noqa: A001 - `cortex.open` reads as it should
     Takes what `Cortex` takes.
     """
     return _Opening(Cortex(path, project=project, agent=agent, progress=progress, embedder=embedder, **options))
+
+
+def _no_method(name: str, of: object) -> AttributeError:
+    """The error to raise for a name that is no method, with the one that may be meant."""
+    told = f"there is no method {name!r}"
+    if not name.startswith("_"):
+        known = {_sorted_words(each): each for each in dir(Methods) if not each.startswith("_")}
+        near = difflib.get_close_matches(_sorted_words(name[:_NAME_CHARS]), known, 1)
+        told += f"; did you mean {known[near[0]]}?" if near else "; docs/python.md has them"
+    return AttributeError(told, name=name, obj=of)
+
+
+def _sorted_words(name: str) -> str:
+    """A name whose words may stand in any order: `agent_add` is as `add_agent`."""
+    return "_".join(sorted(name.lower().split("_")))
 
 
 def _closed() -> Invalid:

@@ -187,6 +187,9 @@ TIMESTAMP_BYTES_MAX = 64 << 10
 TIMESTAMP_ROOTS_BYTES_MAX = 1 << 20
 TIMESTAMP_SECONDS = 10
 
+# HTTP requests of ours under way at a time, in one process.
+POSTS_MAX = 64
+
 # How long a process waits for a lock on a file that another holds.
 LOCK_SECONDS = 10
 
@@ -204,6 +207,7 @@ WITNESS_BODY_BYTES_MAX = 64 << 10
 WITNESS_PROOF_LINES_MAX = 63
 WITNESS_THREADS_MAX = 32
 WITNESS_IDLE_SECONDS = 10
+WITNESS_REQUEST_SECONDS = 10
 WITNESS_CONNECTION_SECONDS = 60
 WITNESS_BUSY_MS = 5_000
 WITNESSES_MAX = 16
@@ -225,8 +229,8 @@ METRIC_SERIES_MAX = 1_000
 ENTRY_DIGITS_MAX = 16
 VERIFY_JOBS_MAX = 4
 
-# Votes. Roots are over complete batches of votes; a clock may be ahead by so much, and a log may jump by so much
-# without its admin.
+# Votes. Roots are over complete batches of votes; a clock may be ahead by so much, a log may jump by so much without its
+# admin, and no clock is believed from CLOCK_END on, since times in a log never run back.
 VOTE_BATCH_LEAVES = 1_000
 VOTES_BATCH_MAX = 1_000
 SHOWN_VOTES = 20
@@ -235,6 +239,7 @@ EVENT_TEXT_CHARS_MAX = 256
 KEY_PROJECTS_MAX = 16
 CLOCK_AHEAD_SECONDS = 120
 CLOCK_JUMP_DAYS = 30
+CLOCK_END = "2200-01-01T00:00:00.000000Z"
 
 # Keys of agents and of the admin, and the receipts that agents keep. A receipt's line holds its leaf twice (as ballot
 # and as text), a promise and a proof. The bounds of argon2id keep a junk file from taking all memory.
@@ -245,8 +250,11 @@ PASSPHRASE_MEMORY_BYTES_MAX = 1 << 30
 RECEIPT_LINE_BYTES_MAX = 512 << 10
 RECEIPTS_BYTES_MAX = 4 << 30
 RECEIPTS_MAX = 1_000_000
+# How much of a file of receipts is held at a time while it is compared with the log.
+RECEIPTS_PART = 1 << 10
+RECEIPTS_PART_BYTES = 4 << 20
 # How often a file of receipts is opened anew where another process replaced it meanwhile.
-RECEIPT_TRIES_MAX = 8
+RECEIPT_TRIES_MAX = 1_000
 
 # What the command line reads of standard input or of a file given as `@FILE`: a full batch with its JSON.
 CLI_INPUT_BYTES_MAX = 4 * BATCH_BYTES_MAX
@@ -288,6 +296,7 @@ BENCH_SIZES_MAX = 4
 BENCH_PROBE_SECONDS = 900
 BENCH_RETRIEVAL_SECONDS = 6 * 3_600
 BENCH_SIMULATION_SECONDS = 3_600
+BENCH_ATTACKS_SECONDS = 3_600
 BENCH_DATA_BYTES_MAX = 256 << 20
 BENCH_QUESTIONS_MAX = 100_000
 BENCH_FACT_BYTES = 4 << 10

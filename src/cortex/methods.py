@@ -420,7 +420,8 @@ class Methods:
     async def rotate_agent_key(self, name: str, *, key: str | None = None) -> AgentChange:
         """Put a new key in the place of an agent's key on this machine; the old one ends.
 
-        Signed by both. The old key is kept beside the new one, since a backup of before knows no other. What a crash interrupted is finished when this is called again.
+        Signed by both. The old key is kept beside the new one, since a backup of before knows no other. What a crash
+        interrupted is finished when this is called again.
         """
         return await self.call(RotateAgentKey(**_given(locals())))
 
@@ -516,7 +517,8 @@ class Methods:
     async def accept_votes(self) -> VotesReport:
         """Forget what was remembered of the votes log and take it as it is, after you replaced the file on purpose.
 
-        Files of receipts that it does not bear out are put aside. What witnesses have seen, they do not forget.
+        Run `cortex vote-ledger resubmit` before: it hands in again what agents have receipts of. Receipts that the log does
+        not bear out are then put aside, if all else is valid. What witnesses have seen, they do not forget.
         """
         return await self.call(AcceptVotes())
 

@@ -2,7 +2,8 @@
 
     python verify.py PATH [--trust FILE] [--checkpoint NOTE_FILE]... [--receipts FILE]... [--verdicts] [--json]
 
-Tampering is found relative to what was kept outside PATH: trusted keys, saved checkpoints, an agent's receipts. A trust
+Tampering is found relative to what was kept outside PATH: trusted keys, saved checkpoints (a note, or the file of a
+witness with a line {"note": ...} for each), an agent's receipts. `id` in findings is the index of a leaf. A trust
 file has lines of `log <vkey> [url]`, `genesis <hash of leaf 0>`, `threshold <k>` and, as in C2SP tlog-policy, `witness
 <name> <vkey> [url]`, `group <name> <any|all|k> <member>...`, `quorum <name|none>`.
 Exit 0 valid, 1 tampered or refused, 3 could not check.
@@ -922,6 +923,7 @@ class _Given(NamedTuple):
 
     trust: _Trust
     notes: list[Note]
+    seen: list[Note]  # by witnesses, of any log
     receipts: dict[str, _Receipt]
     jobs: int
     signatures: bool
@@ -931,6 +933,14 @@ class _Given(NamedTuple):
         """The keys that may sign a checkpoint of a size: the trusted ones, else the one that the log names there."""
         trusted = [key for key in self.trust.keys if key[0] == origin]
         return lambda size: trusted if self.trust.keys else [key for start, key in own if start <= size][-1:]
+
+
+def _own_notes(given: _Given, report: Report) -> _Given:
+    """What witnesses have seen of this log is remembered as checkpoints are; what they hold of others is not."""
+    mine = [note for note in given.seen if report.origin in ("", note.origin)]
+    other = len(given.seen) - len(mine)
+    report.say(f"{other} checkpoints of other logs, which witnesses hold, passed over", "--") if other else None
+    return given._replace(notes=[*given.notes, *mine], seen=[])
 
 
 def _vouch(
@@ -950,7 +960,9 @@ def _vouch(
         elif not all(good) or not (good or remembered):
             report.fail("CHECKPOINT_SIG", where, "a bad signature" if good else "no signature by a known key")
         elif where not in roots:
-            report.fail("ROLLBACK" if remembered else "TRUNCATED", where, f"the log has {report.leaves} leaves")
+            ends = f"checkpoint covers {where} leaves, the export ends at {report.leaves}"
+            told = f"the remembered {ends}: an older export, or shortened"
+            report.fail(*(("ROLLBACK", where, told) if remembered else ("TRUNCATED", where, f"its own {ends}")))
         elif roots[where] != note.root:
             report.fail("HISTORY_REWRITTEN", where, "the checkpoint has another root than the leaves")
         one = not (good and all(good)) or seen.setdefault(where, note.root) == note.root
@@ -978,14 +990,15 @@ def _check_log(document: dict[str, Any], given: _Given, report: Report) -> None:
     notes, signatures = _parse_notes(document["checkpoints"], report), _Signatures(given.jobs, report)
     book = _book(document, given, signatures, report)
     held = (receipt.idx for receipt in given.receipts.values())
-    log = _Log((note.size for note in [*notes, *given.notes]), book, held)
+    log = _Log((note.size for note in [*notes, *given.notes, *given.seen]), book, held)
     with signatures.pool:
         for line in document["leaves"]:
             log.append(line if isinstance(line, bytes) else f"{line}\n".encode("utf-8", "surrogatepass"), report)
         book.finish(log, report)
+    given = _own_notes(given, report)
     _vouch(notes, given, log.roots, book.keys, report)
     _check_receipts(log, given, report)
-    covered, trusted = max(log.wanted), given.trust.keys
+    covered, trusted = max((note.size for note in [*notes, *given.notes]), default=0), given.trust.keys
     report.fail("CHECKPOINT_SIG", "-", "no checkpoint: nothing is signed by a trusted key", unless=notes or not trusted)
     if trusted and covered < log.size:
         report.fail("UNSIGNED", covered, f"no checkpoint covers the last {log.size - covered} of {log.size} leaves")
@@ -1115,6 +1128,13 @@ def _parse_proof(text: str) -> tuple[int, list[bytes], Note]:
     return int(matched[2]), [_unbase64(part) for part in matched[3].split()], note
 
 
+def _named_fact(line: bytes) -> dict[str, Any]:
+    """Which text a leaf of the transactions is of, and whose: in the words of a ballot, to join their proofs."""
+    leaf = json.loads(line.decode())
+    told = {"fact": leaf["subject"], "fact_digest": leaf["digest"], "author": leaf["actor"]}
+    return told if leaf["kind"] in ("fact", "revise") else {}
+
+
 def _disclosed_fact(leaf: Leaf, disclosure: Any, report: Report) -> dict[str, Any]:
     """The fields of a fact, which have to give the digest of the leaf."""
     given = _members(disclosure, ["salt", "fields"], report)
@@ -1130,7 +1150,7 @@ def _disclosed_fact(leaf: Leaf, disclosure: Any, report: Report) -> dict[str, An
 def _disclosed_event(leaf: Row, disclosure: Any, report: Report) -> dict[str, Any]:
     """What the event of a votes leaf says, and the reason, which has to give the digest in it."""
     event = leaf["event"]
-    names = ("agent", "vote", "truth", "trust", "op", "fact", "at")
+    names = ("agent", "vote", "truth", "trust", "op", "fact", "fact_digest", "author", "at")
     fields = {"kind": leaf["kind"], **{name: event[name] for name in names if name in event}}
     if leaf["kind"] == "vote":
         fields["weight_e6"] = leaf["weight_e6"]
@@ -1167,14 +1187,16 @@ def _check_proof(document: dict[str, Any], given: _Given, report: Report) -> Non
     report.origin, report.leaves = note.origin, 1
     led = index == idx and _climb(hashlib.sha256(b"\0" + line).digest(), index, note.size, path) == note.root
     report.fail("PROOF", idx, "it does not lead from the leaf to the root of the checkpoint", unless=led)
-    fields: dict[str, Any] = {}
+    fields = _named_fact(line) if leaf else {}
     if leaf and disclosure is not None:
-        fields = _disclosed_fact(leaf, disclosure, report)
-    report.say(f"leaf {idx} is under the checkpoint of {note.size}{', the text is its' if fields else ''}")
+        fields.update(_disclosed_fact(leaf, disclosure, report))
+    text = ", the text is its" if leaf and disclosure is not None else ""
+    report.say(f"leaf {idx} is under the checkpoint of {note.size}{text}")
     if vote:
         fields = _disclosed_event(vote, disclosure, report)
         _check_event(line, vote, note.origin, given.signatures, report)
-    trusted, same = given.trust.keys, [other for other in given.notes if other[:2] == note[:2]]
+    kept = _own_notes(given, report).notes
+    trusted, same = given.trust.keys, [other for other in kept if other[:2] == note[:2]]
     _vouch([note] if trusted else [], given._replace(notes=same), {note.size: note.root}, [], report)
     _need(trusted or same, "nothing from outside vouches for the checkpoint: give --trust, or --checkpoint of its size")
     report.say("the checkpoint is signed by a trusted key" if trusted else "the checkpoint is remembered")
@@ -1260,9 +1282,33 @@ def _read_trust(path: Path) -> _Trust:
     return trust
 
 
+def _read_checkpoints(paths: list[Path], report: Report) -> tuple[list[Note], list[Note]]:
+    """Notes that were saved, and those in files of witnesses."""
+    notes, seen = list[Note](), list[Note]()
+    for path in paths:
+        with _stream(path) as stream:
+            start = stream.read(1)
+            if start != b"{":
+                notes.append(parse_note(_read(path)))
+                continue
+            stream.seek(0)
+            for number, line in enumerate(iter(partial(stream.readline, LINE_BYTES_MAX * 4), b""), 1):
+                if line.endswith(b"\n") and line.strip():  # what has no end, its writer was stopped in
+                    seen.append(_parse_seen(line, f"{path}: no checkpoint in line {number}", report))
+                _need(len(seen) <= CHECKPOINTS_MAX, f"over {CHECKPOINTS_MAX} checkpoints")
+    return notes, seen
+
+
+def _parse_seen(line: bytes, otherwise: str, report: Report) -> Note:
+    try:
+        return parse_note(_members(_json(line.decode()), ["note"], report)["note"])
+    except _ERRORS:
+        raise ValueError(otherwise) from None
+
+
 def _read_outside(
     path: Path, trust: Path | None, checkpoints: list[Path], receipts: list[Path], report: Report
-) -> tuple[_Trust, list[Note], dict[str, _Receipt]]:
+) -> tuple[_Trust, list[Note], list[Note], dict[str, _Receipt]]:
     """What was kept outside the bundle, and is outside of it."""
     for given in filter(None, [trust, *checkpoints, *receipts]):
         for place in (given.resolve(), given.parent.resolve() / given.name):
@@ -1270,7 +1316,7 @@ def _read_outside(
             what = "trust, checkpoints and receipts must come from outside the bundle"
             report.fail("REFUSED", "-", what, unless=outside)
     trusted = _read_trust(trust) if trust else _Trust()
-    return trusted, [parse_note(_read(given)) for given in checkpoints], _gather(receipts)
+    return (trusted, *_read_checkpoints(checkpoints, report), _gather(receipts))
 
 
 def verify_path(
@@ -1307,7 +1353,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check a Cortex ledger bundle or proof offline.")
     parser.add_argument("path", type=Path)
     parser.add_argument("--trust", type=Path, help="keys to believe, lines of `log <vkey>` and others")
-    parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="a checkpoint saved before")
+    parser.add_argument(
+        "--checkpoint", type=Path, action="append", default=[], help="a checkpoint saved before, or a witness's file"
+    )
     parser.add_argument("--receipts", type=Path, action="append", default=[], help="receipts that an agent kept")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="processes for signatures")
     parser.add_argument("--no-signatures", action="store_true", help="leave the signatures of events out")

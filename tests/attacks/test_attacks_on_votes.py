@@ -14,13 +14,14 @@ The design's table of attacks says what must be printed; here is all that is. Wh
   AGENT_SIG for those who name a key that they do not have. The offline verifier says one thing of an event that stands
   there twice, EVENT_TWICE; the owner is also told KEY_NOT_VALID where its key is no longer the one, or not new.
 - The offline verifier reads a leaf in one form only: a name or a fact id that is none is LEAF_FORM there, and the owner
-  is told that its signature is bad. An event signed for another log is LEAF_FORM to the owner and EVENT_SIG there. It
+  is told that its signature is bad. An event signed for another log, or trust that nobody vouches for, is LEAF_FORM to the
+  owner and EVENT_SIG there. It
   checks signatures last: what an event with a bad one brings about counts until then, so that weights which follow from
   it differ from the owner's only where the owner's do not, and the other way round.
 
 Not found without memory, since nothing is wrong with what is there: another time of an entry, entries that are missing
-or replaced where the log's key sealed the rest (to the owner), or all keys did. Never found: a vote for an agent whose
-key the server keeps, which it may always cast.
+or replaced where the log's key sealed the rest (to the owner), or all keys did. Never found: what the server may always
+do, a vote for an agent whose key it keeps and an untrusted agent that it takes in.
 """
 
 from pathlib import Path
@@ -111,6 +112,9 @@ ROWS = [
       for kind in forgeries.KINDS),
     *(added(f"an event by a stranger's key: {kind}", KEY, KEY) for kind in forgeries.KINDS),
     added("a resolution that was signed for another log", FORM, EVENT),
+    added("a trusted agent without the admin key", FORM, EVENT),
+    added("an agent whose name differs by case alone", KEY, KEY),
+    Row("an untrusted agent that nobody asked for", LONGER, (STATE, NONE), (NONE, NONE)),
     *(added(f"an old event again: {kind}", TWICE, TWICE) for kind in ("resolve", "policy")),
     *(added(f"an old event again: {kind}", TWICE | KEY, TWICE) for kind in ("trust", "agent", "key", "admin")),
     # 14 to 16

@@ -17,13 +17,15 @@ import pytest
 from vote_attack_kit import NONE, ROLLED_BACK, SIGNATURE, Case
 
 from cortex.bench import attacks
-from cortex.bench.attacking import ledgers, on_tables
+from cortex.bench.attacking import on_tables
 from cortex.bench.attacking.ledgers import BuiltLedger
 from cortex.ops.vote_ledger import VerifyVotes
 from opened import Clock, Memory
 
 SEQUENCE, BATCH, NODE, STATE_ROW = {"CHECKPOINT_SEQ"}, {"BATCH_ROOT"}, {"TREE_NODE"}, {"TREE_STATE"}
 STATE, REASON, SCHEMA, REFUSED = {"STATE_POLICY"}, {"REASON_CHANGED"}, {"SCHEMA"}, {"REFUSED"}
+RENAMED = {"AGENT_SIG", "CHAIN_LINK", "CHECKPOINT_SIG", "KEY_NOT_VALID", "LEAF_FORM", "LEAF_HASH", "ORIGIN",
+           "STATE_POLICY", "TREE_STATE"}  # fmt: skip
 TEXT, GONE = {"FACT_CHANGED"}, {"FACT_MISSING"}
 
 
@@ -61,6 +63,12 @@ CASES = [
     case("another head", STATE_ROW),
     case("another policy in the state row", STATE_ROW),
     case("another admin key in the state row", STATE_ROW),
+    # Everything is bound to the name: nothing of the log holds under another one, and no receipt or note is of it.
+    Case("another name of the log", ("edit",), (RENAMED, {"AGENT_SIG", "CHAIN_LINK", "EVENT_SIG", "HISTORY_REWRITTEN"}),
+         ROLLED_BACK, receipts=(NONE, {"RECEIPT_MISSING"})),
+    Case("a name that no log has", ("edit",), (RENAMED, {"CHAIN_LINK", "HISTORY_REWRITTEN", "LEAF_FORM"}), ROLLED_BACK,
+         receipts=(NONE, {"RECEIPT_MISSING", "PROMISE_BROKEN"})),
+    case("a name that no log of facts has", NONE, facts={"CHAIN_LINK", "CHECKPOINT_SIG", "ORIGIN"}),
     Case("no state row", ("edit",), (STATE_ROW | {"-"}, {"-"}), remembered=ROLLED_BACK),
     case("a node that there is not", NODE),
     case("another node", NODE),
@@ -93,12 +101,6 @@ CASES = [
     case("a bundle with keys in a folder of it", NONE, REFUSED),
 ]  # fmt: skip
 TABLE = {(case.name, level): case for case in CASES for level in case.levels}
-
-
-@pytest.fixture(scope="module")
-def crowded(tmp_path_factory: pytest.TempPathFactory) -> BuiltLedger:
-    """A votes ledger with a complete batch of votes, and stored nodes."""
-    return ledgers.build(tmp_path_factory.mktemp("crowded"), crowd_facts=attacks.CROWD_FACTS)
 
 
 @pytest.mark.parametrize(("name", "level"), TABLE, ids=[f"{name}, {level}" for name, level in TABLE])

@@ -29,6 +29,8 @@ NAMES = [
     "append to 1 votes: CPU per vote",
     "append to 70 votes: CPU per vote",
     "append to 70 votes: times that of 1",
+    "attacks on a votes ledger, each at every level",
+    "attacks that nobody finds",
 ]
 
 
@@ -58,6 +60,17 @@ def test_people_see_all_that_programs_get(ran: Benchmark) -> None:
     shown = "\n".join(lines(ran))
 
     assert all(figure.name in shown for figure in ran.figures)
+    assert {code for row in ran.attacks for code in row.owner} <= set(shown.split())
+
+
+def test_the_attacks_stand_in_a_table_and_none_goes_unfound(ran: Benchmark) -> None:
+    flipped = [row for row in ran.attacks if (row.attack, row.level) == ("a vote flipped", "witness keys")]
+
+    assert [0.0] == [figure.value for figure in ran.figures if figure.name == "attacks that nobody finds"]
+    assert [
+        ("none", ["AGENT_SIG", "STATE_POLICY"], ["AGENT_SIG"]),
+        ("remembered", ["AGENT_SIG", "HISTORY_REWRITTEN", "STATE_POLICY"], None),
+    ] == [(row.memory, row.owner, row.outsider) for row in flipped[:2]]
 
 
 def test_measuring_leaves_a_log_its_size(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import apsw
 import pytest
 
 from conftest import Process
@@ -146,3 +147,16 @@ def test_json_on_a_terminal_is_indented(process: Process) -> None:
     process("init")
 
     assert '{\n  "projects": [],\n  "current": "here"\n}\n' == on_terminal("projects", "--json")
+
+
+def test_what_verification_finds_is_told_to_people_alone(process: Process, tmp_path: Path) -> None:
+    process("store", "Invoices are sent on the 3rd")
+    connection = apsw.Connection(str(tmp_path / ".cortex" / "cortex.db"))
+    connection.execute("UPDATE revision SET content = 'Invoices are sent on the 4th'")
+    connection.close()
+
+    done = process("ledger", "verify")
+
+    assert (1, b"") == (done.returncode, done.stderr)
+    assert b"FAIL FACT_CHANGED" in done.stdout
+    assert b"NOT valid: 1 finding (2 entries, 1 text, " in done.stdout

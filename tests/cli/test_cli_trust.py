@@ -98,9 +98,11 @@ def test_the_votes_on_a_fact_are_listed_with_their_reasons(fact: str) -> None:
 def test_a_fact_without_votes_and_one_with_earlier_ones_say_so(fact: str) -> None:
     assert "  nobody has voted on it" == said("votes", fact)[-1]
     said("vote", fact, "1")
-    said("revise", fact, "--content", "Invoices leave on the 4th")
+    said("revise", fact, "Invoices leave on the 4th")
 
-    assert "votes on earlier revisions, which do not count: 1" == said("votes", fact)[-1]
+    lines = said("votes", fact)
+
+    assert ["  nobody has voted on this revision", "votes on earlier revisions, which do not count: 1"] == lines[-2:]
 
 
 def test_more_votes_than_fit_are_counted(fact: str) -> None:
@@ -125,7 +127,7 @@ def test_what_a_person_settles_is_marked(fact: str) -> None:
     lines = said("resolve", fact, "false")
     opened = said("resolve", fact, "open")
 
-    assert f"resolved  {fact[-8:]}  agents judged by it: 0" == lines[0]
+    assert f"resolved as false  {fact[-8:]}  agents judged by it: 0" == lines[0]
     assert "score 0.00  verdict disputed (resolved)" == lines[1].partition("  sum")[0]
     assert opened[0].startswith("open to the votes again")
 
@@ -213,7 +215,8 @@ def test_the_rules_are_shown_and_set() -> None:
     assert "quorum           3" in before
     assert "prior.standard   3 for, 1 against" in before
     assert {"quorum           4", "rule             linear", "prior.standard   5 for, 1 against"} <= set(after)
-    assert re.fullmatch(r"entry 2  [0-9a-f]{16}…", after[-1])
+    assert re.fullmatch(r"entry 2  [0-9a-f]{16}…", after[-2])
+    assert "note: the linear rule counts every registered agent alike, untrusted ones too" == after[-1]
     assert (2, True) == ((wrong := error("vote-ledger", "policy", "--set", "quorums=4"))[0], "no parameter" in wrong[1])
 
 
@@ -238,3 +241,98 @@ def test_the_data_of_an_answer_is_whole(fact: str) -> None:
 
     assert _ID.fullmatch(found["vote_id"])
     assert ("server", "untrusted", 2) == (found["custody"], found["level"], found["entry"])
+
+
+def test_the_first_vote_says_where_the_admin_key_was_made_and_that_its_agent_is_new(fact: str, home: Path) -> None:
+    first = [line for line in said("vote", fact, "1") if line.startswith("note: ")]
+    again = said("vote", fact, "-1")
+
+    key = Path(told("admin", "show")["path"])
+    assert key.exists()
+    assert f"its admin key, which gives trust and resolves, is {key}: keep a copy of it elsewhere" in first[0]
+    assert "agent tester was registered by this vote, untrusted (custody server" in first[1]
+    assert first[1].endswith("`cortex agent trust tester standard` vouches for it")
+    assert not any("registered by this vote" in line or "admin key" in line for line in again)
+
+
+def test_the_first_agent_says_where_the_admin_key_was_made() -> None:
+    first, second = said("agent", "add", "bob"), said("agent", "add", "ann")
+
+    assert "keep a copy of it elsewhere" in first[-1]
+    assert not any("admin key" in line for line in second)
+
+
+def test_a_first_vote_that_is_refused_does_not_hide_where_the_admin_key_is(fact: str) -> None:
+    error("vote", "00000000", "1")
+
+    assert any("keep a copy of it elsewhere" in line for line in said("vote", fact, "1"))
+
+
+def test_an_agent_that_is_new_by_a_slip_of_the_hand_is_told_of(fact: str) -> None:
+    said("agent", "add", "reviewer")
+
+    slip = said("vote", fact, "1", "--agent", "reveiwer")
+    numbered = [said("vote", fact, "1", "--agent", f"worker-{number}") for number in (1, 2)]
+
+    assert any("if agent reviewer was meant, withdraw this vote with 0 and vote as reviewer" in line for line in slip)
+    assert not any("was meant" in line for lines in numbered for line in lines)
+
+
+def test_a_persons_word_is_shown_with_its_reason_and_that_its_author_is_not_known(fact: str) -> None:
+    said("vote", fact, "1")
+    said("resolve", fact, "false", "--reason", "the contract\n  says the 5th")
+
+    votes, shown = said("votes", fact), said("show", fact)
+    said("resolve", fact, "open")
+    opened = said("votes", fact)
+
+    for lines in (votes, shown):
+        at = next(number for number, line in enumerate(lines) if line.startswith("resolved as false by the admin key "))
+        assert re.search(r" [0-9a-f]{16}…, whoever held it  \(entry 3, \d+s\)$", lines[at])
+        assert "    the contract says the 5th" == lines[at + 1]
+    assert any(line.startswith("open to the votes again by the admin key ") for line in opened)
+
+
+def test_votes_that_were_withdrawn_outdated_or_forgotten_are_not_counted_for_an_agent(fact: str) -> None:
+    others = [str(told("store", f"Fact number {number}")["id"]) for number in range(3)]
+    for each in (fact, *others):
+        said("vote", each, "1")
+    before = said("agent", "list")
+    said("vote", fact, "0")
+    said("revise", others[0], "Another text")
+    said("forget", others[1])
+
+    assert "  votes: 4  " in before[0]
+    assert "  votes: 1  " in said("agent", "list")[0]
+    assert 1 == told("agent", "show", "tester")["votes"]
+
+
+def test_a_parameter_out_of_its_range_is_named_with_the_range() -> None:
+    said("agent", "add", "bob")
+
+    single = error("vote-ledger", "policy", "--set", "quorum=0")
+    prior = error("vote-ledger", "policy", "--set", "prior.standard.for=10001")
+
+    assert (2, "error (invalid): quorum is 0\n  give 1 to 1000\n") == single
+    assert (2, "error (invalid): prior.standard.for is 10001\n  give 1 to 10000\n") == prior
+
+
+def test_what_is_missing_on_the_line_is_named_as_it_is_written() -> None:
+    code, err = error("agent", "key", "bob")
+
+    assert (2, "error (invalid): --out is missing\n  see `cortex agent key --help`\n") == (code, err)
+
+
+def test_the_status_tells_of_the_votes_log_and_of_both_verifications(fact: str) -> None:
+    before = said("status")
+    said("vote", fact, "1")
+    said("vote-ledger", "verify")
+
+    after = said("status")
+
+    assert "votes log           none yet: the first vote begins it" in before
+    assert "votes log verified  never: `cortex vote-ledger verify`" in before
+    assert any(re.match(r"holds +3 entries, 1 vote, 1 agent, the last of ", line) for line in after)
+    assert "takes votes         yes" in after
+    assert "ledger verified     never: `cortex ledger verify`" in after
+    assert any(re.match(r"votes log verified  20\S+Z \(\d+s\), valid$", line) for line in after)

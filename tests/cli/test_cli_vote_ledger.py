@@ -1,7 +1,9 @@
 """The votes log on the command line: what is printed, with which exit code, and the witness as a process."""
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -90,6 +92,15 @@ def test_a_checkpoint_alone_is_on_standard_output_and_what_to_trust_beside_it(db
     assert "\ngenesis " in err
 
 
+def test_beginning_shows_the_lines_for_a_trust_file(db: Path) -> None:
+    _, out, _ = said(db, "init")
+    _, _, beside = said(db, "vote-ledger", "init")
+
+    lines = [line.split()[1:] for line in out.splitlines() if line.startswith("trust ")]
+    assert ["log", "log", "genesis"] == [line[0] for line in lines]
+    assert {" ".join(line) for line in lines[1:]} <= set(beside.splitlines())
+
+
 def test_beginning_again_is_no_failure(db: Path) -> None:
     assert [0, 0] == [said(db, "vote-ledger", "init")[0] for _ in range(2)]
 
@@ -171,3 +182,45 @@ def test_a_witness_prints_json_where_that_is_asked_for(tmp_path: Path) -> None:
         found = json.loads(told)
 
     assert found["vkey"].startswith("w.example+")
+
+
+def test_the_history_says_on_which_revision_each_vote_was_and_which_was_withdrawn(db: Path) -> None:
+    fact = argv.run(["--json", f"--db={db}", "list", "--all-projects"]).body["facts"][0]["id"]
+    said(db, "revise", fact, "Invoices leave on the 4th")
+    said(db, "vote", fact, "1", "--agent", "ann")
+    said(db, "vote", fact, "0", "--agent", "ann")
+    said(db, "resolve", fact, "true")
+    said(db, "resolve", fact, "open")
+
+    lines = said(db, "vote-ledger", "history", fact)[1].splitlines()
+
+    assert "  +1 by ann  on r1  weight 0.000" in lines[0]
+    assert "  +1 by ann  on r2  weight 0.000" in lines[3]
+    assert "  withdrew: ann  on r2  weight 0.000" in lines[4]
+    assert "  resolved as true by the admin key  on r2  " in lines[5]
+    assert "  opened to the votes again by the admin key  on r2  " in lines[6]
+
+
+def test_a_proof_that_was_written_is_named_and_not_printed(db: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    fact = argv.run(["--json", f"--db={db}", "list", "--all-projects"]).body["facts"][0]["id"]
+
+    votes = said(db, "vote-ledger", "prove", "2", "--output", "vote.json")
+    facts = said(db, "ledger", "prove", fact, "--output", "fact.json")
+
+    for name, (code, out, _) in (("vote.json", votes), ("fact.json", facts)):
+        assert (0, 1) == (code, len(out.splitlines()))
+        assert out.startswith(f"the proof is in {tmp_path / name}: ")
+        assert {"format", "leaf", "proof", "disclosure"} == json.loads((tmp_path / name).read_bytes()).keys()
+
+
+def test_both_exports_tell_their_hash_and_where_they_are(db: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    for log in ("ledger", "vote-ledger"):
+        code, out, _ = said(db, log, "export", f"{log}.zip")
+
+        lines = {line.partition("  ")[0]: line.partition("  ")[2].strip() for line in out.splitlines()}
+        assert 0 == code
+        assert f"{tmp_path / log}.zip (zip)" == lines["exported"]
+        assert hashlib.sha256((tmp_path / f"{log}.zip").read_bytes()).hexdigest() == lines["sha256"]

@@ -200,6 +200,7 @@ VOLATILE = {
 }  # fmt: skip
 
 
+_KEY_FILE = re.compile(r"/[^ ]+\.key\b")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -209,7 +210,9 @@ def stable(found: Any) -> Any:
         return {k: stable(v) for k, v in found.items() if k not in VOLATILE and v is not None}
     if isinstance(found, list | tuple):
         return [stable(part) for part in found]
-    return "an id" if isinstance(found, str) and _ID.fullmatch(found) else found
+    if isinstance(found, str):
+        return "an id" if _ID.fullmatch(found) else _KEY_FILE.sub("a key", found)
+    return found
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Schemas are flat, and what they describe fits them."""
 
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import jsonschema
@@ -92,3 +94,28 @@ def test_plain_data_without_nulls_fits_the_schema() -> None:
     assert {"number": 1} == found["inner"]
     assert {"kept": None} == found["meta"]
     assert "at" not in found
+
+
+def patterns(schema: object) -> Iterator[str]:
+    """Every pattern in a schema, however deep."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        for part in schema.values():
+            yield from patterns(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from patterns(part)
+
+
+def test_patterns_are_those_of_ecmascript() -> None:
+    found = [pattern for tool in TOOLS for pattern in patterns(schemas.of_request(tool.request))]
+    found += [pattern for operation in OPERATIONS for pattern in patterns(schemas.of_request(operation.request))]
+
+    # What Python reads and ECMAScript does not: its own anchors, named groups, flags inside, possessive repetition.
+    foreign = re.compile(r"\\[AZz]|\(\?P|\(\?[aiLmsux-]|\(\?#|\(\?>|[*+?}]\+")
+    assert found
+    for pattern in found:
+        assert foreign.search(pattern) is None, pattern
+        assert ("^", "$") == (pattern[0], pattern[-1])
+        re.compile(pattern)

@@ -108,8 +108,8 @@ def test_another_key_in_the_place_is_told_and_signs_nothing(begun: Memory) -> No
     found = begun.call(ShowAdmin())
 
     assert (False, True) == (found.in_force, found.public != found.admin)
-    refused(begun, RotateAdmin(), KeyNotValid, "not the admin key of this log any more")
-    refused(begun, SetPolicy(rule="linear"), KeyNotValid, "not the admin key of this log any more")
+    refused(begun, RotateAdmin(), KeyNotValid, "not the admin key of this log")
+    refused(begun, SetPolicy(rule="linear"), KeyNotValid, "not the admin key of this log")
     assert not private.next_of(file.path).exists()
 
 

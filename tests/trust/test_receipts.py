@@ -388,6 +388,73 @@ def test_threads_and_processes_that_append_at_once_lose_nothing(path: Path) -> N
         assert [f"{who}-{number}" for number in range(count)] == own
 
 
+# What is taken out.
+
+
+def test_what_is_put_aside_is_in_the_other_file_and_the_rest_stays(path: Path) -> None:
+    for one in (receipt("a"), receipt("b", promise="p"), receipt("c"), receipt("b", proof="q")):
+        receipts.append(path, one)
+    aside = path.with_name("aside")
+
+    count = receipts.put_aside(path, aside, {"b": receipt("b"), "x": receipt("x")})
+
+    assert (1, ["a", "c"]) == (count, ids(path))
+    assert {"b": receipt("b", promise="p", proof="q")} == receipts.latest(aside)
+    assert os.name == "nt" or {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in (path, aside)}
+
+
+def test_a_ballot_that_was_handed_in_again_meanwhile_is_not_put_aside(path: Path) -> None:
+    receipts.append(path, receipt("a", idx=3))
+    receipts.append(path, receipt("a", idx=9))
+    before = path.read_bytes()
+
+    count = receipts.put_aside(path, path.with_name("aside"), {"a": receipt("a", idx=3)})
+
+    assert (0, before, False) == (count, path.read_bytes(), path.with_name("aside").exists())
+
+
+def test_the_reason_of_a_ballot_is_known_from_any_of_its_lines(path: Path) -> None:
+    told = receipts.explained(receipt("a"), "because", b"s" * 16)
+    for one in (told, receipt("a", proof="q"), receipt("a", idx=9)):
+        receipts.append(path, one)
+
+    known = receipts.latest(path)["a"]
+
+    assert ("because", "73" * 16, 9) == (known.reason, known.salt, known.idx)
+    assert receipt("a") == receipts.explained(receipt("a"), None, b"")
+
+
+def test_the_reasons_of_one_fact_are_dropped_from_every_line_behind_a_link_too(path: Path) -> None:
+    votes = [AgentReceipt({"id": name, "fact": name[0]}, "ab" * 64, 0, "") for name in ("a1", "b1", "a2")]
+    for vote in votes:
+        receipts.append(path, receipts.explained(vote, f"for {vote.id}", b"s" * 16))
+    link = path.with_name("link.receipts")
+    link.symlink_to(path)
+
+    done = [receipts.drop_reasons(link, fact) for fact in ("a", "a", "none")]
+
+    assert [True, False, False] == done
+    assert link.is_symlink()
+    assert [votes[0], receipts.explained(votes[1], "for b1", b"s" * 16), votes[2]] == list(receipts.read(path))
+
+
+def test_nothing_is_lost_of_what_others_append_while_receipts_are_put_aside(path: Path) -> None:
+    count = 60
+    for number in range(count):
+        receipts.append(path, receipt(f"old-{number}"))
+    processes = [start(path, who, count) for who in ("p", "q")]
+    for process in processes:
+        go(process)
+
+    for number in range(count):
+        name = f"old-{number}"
+        assert 1 == receipts.put_aside(path, path.with_name(f"aside-{number}"), {name: receipt(name)})
+
+    for process in processes:
+        process.communicate()
+    assert sorted(f"{who}-{number}" for who in "pq" for number in range(count)) == sorted(ids(path))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs kill -9")
 def test_what_was_told_is_there_after_kill_9(path: Path) -> None:
     chance = random.Random(SEED)

@@ -26,7 +26,7 @@ def check(memory: Memory, name: str) -> Check:
 def test_a_sound_votes_log_is_told(memory: Memory) -> None:
     votes, admin = check(memory, "votes"), check(memory, "admin key")
 
-    assert (True, "3 entries, 1 votes") == (votes.ok, votes.found)
+    assert (True, "3 entries, 1 vote") == (votes.ok, votes.found)
     assert (True, True) == (admin.ok, "without a passphrase" in admin.found)
 
 

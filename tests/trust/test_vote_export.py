@@ -6,10 +6,14 @@ import json
 import zipfile
 from pathlib import Path
 
+import apsw
 import pytest
 
-from cortex.errors import Conflict, Invalid, NotFound
+from cortex import verify
+from cortex.errors import Conflict, CortexError, Invalid, NotFound, Unavailable
 from cortex.ops.external import VerifyExternal
+from cortex.ops.ledger import ProveFact
+from cortex.ops.node import InitNode
 from cortex.ops.vote_ledger import InitVoteLog, MakeVoteCheckpoint
 from cortex.ops.vote_records import ExportedVotes, ExportVotes, ListVoteExports, ProveVote
 from cortex.ops.votes import CastVote
@@ -70,6 +74,7 @@ def test_a_table_has_a_row_for_each_entry_and_no_formulas(voted: Memory, tmp_pat
         rows = list(csv.DictReader(file))
     assert ["genesis", "agent", "vote", "agent", "vote", "vote"] == [row["kind"] for row in rows]
     assert ["1", "-1", "0"] == [row["vote"] for row in rows if row["kind"] == "vote"]
+    assert [(str(at), str(at + 1)) for at in range(6)] == [(row["idx"], row["id"]) for row in rows]
     assert not any(value.startswith(("=", "+", "@")) for row in rows for value in row.values())
 
 
@@ -93,6 +98,30 @@ def test_an_export_does_not_replace_a_file_and_is_not_written_down_then(voted: M
         exported(voted, tmp_path / "votes.zip")
 
     assert "mine" == (tmp_path / "votes.zip").read_text()
+    assert [] == voted.call(ListVoteExports()).exports
+
+
+def test_an_export_that_ended_in_the_middle_is_listed_as_not_finished(voted: Memory, tmp_path: Path) -> None:
+    exported(voted, tmp_path / "votes.zip")
+    with voted.sql() as connection:
+        connection.execute(
+            "CREATE TRIGGER fails BEFORE UPDATE ON vote_audit_exports BEGIN SELECT raise(ABORT, 'no'); END"
+        )
+
+    with pytest.raises((CortexError, apsw.Error)):
+        exported(voted, tmp_path / "other.zip")
+
+    assert (tmp_path / "other.zip").exists()
+    listed = voted.call(ListVoteExports()).exports
+    assert [(str(tmp_path / "other.zip"), True), (str(tmp_path / "votes.zip"), False)] == [
+        (each.path, each.digest is None) for each in listed
+    ]
+
+
+def test_an_export_that_could_not_be_written_is_not_listed(voted: Memory, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        exported(voted, tmp_path / "nowhere" / "votes.zip")
+
     assert [] == voted.call(ListVoteExports()).exports
 
 
@@ -123,6 +152,7 @@ def test_an_archive_holds_the_leaves_and_checkpoints_alone(voted: Memory, tmp_pa
 
     with zipfile.ZipFile(tmp_path / "votes.zip") as archive:
         assert {"README.md", "leaves.jsonl", "checkpoints.jsonl"} == set(archive.namelist())
+        assert "the line `genesis <hash>`" in " ".join(archive.read("README.md").decode().split())
 
 
 def test_a_proof_of_a_vote_is_found_valid_by_the_offline_verifier(voted: Memory, tmp_path: Path) -> None:
@@ -137,6 +167,20 @@ def test_a_proof_of_a_vote_is_found_valid_by_the_offline_verifier(voted: Memory,
     ]
 
     assert ["valid", "valid"] == [report.status for report in reports]
+
+
+def test_the_proofs_of_a_fact_and_of_a_vote_on_it_are_joined_by_what_both_disclose(
+    voted: Memory, tmp_path: Path
+) -> None:
+    trust = tmp_path / "trust"
+    trust.write_text("\n".join(voted.call(InitNode()).trust))
+    vote = voted.call(ProveVote(vote="2", output=str(tmp_path / "vote.json")))
+    voted.call(ProveFact(id=json.loads(vote.leaf)["event"]["fact"], output=str(tmp_path / "fact.json")))
+
+    told = [verify.verify_path(tmp_path / f"{name}.json", trust).disclosed for name in ("fact", "vote")]
+
+    same = [{name: each[name] for name in ("fact", "fact_digest", "author")} for each in told]
+    assert same[0] == same[1]
 
 
 def test_a_proof_with_another_reason_is_refused(voted: Memory, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The rules: a log that is replayed gives the same tables, and weights or tables that were changed are found."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -164,8 +165,30 @@ def test_a_finding_names_table_and_row(log: VoteLog) -> None:
 
     what = log.verified().findings[0].what
 
-    assert what.startswith("vote_agent a0 has a0, standard, 9000000,")
-    assert "the votes come to a0, standard," in what
+    assert re.fullmatch("vote_agent a0 has for_e6 9000000, the votes come to [0-9]{1,7}", what)
+
+
+def test_a_finding_names_each_column_that_differs_and_no_other(log: VoteLog) -> None:
+    row = "FROM vote_tally WHERE fact = ?"
+    sigma, verdict = log.tx.execute(f"SELECT sigma_e6, verdict {row}", (fact_id(5),)).fetchone()
+    log.tx.execute("UPDATE vote_tally SET verdict = 'perhaps', sigma_e6 = 7 WHERE fact = ?", (fact_id(5),))
+
+    what = log.verified().findings[0].what
+
+    told = f"has sigma_e6 7, the votes come to {sigma}; verdict perhaps, the votes come to {verdict}"
+    assert f"vote_tally {fact_id(5)}, {digest_of(5)} {told}" == what
+
+
+def test_a_row_that_is_missing_or_too_much_is_told_as_that(log: VoteLog) -> None:
+    log.tx.execute("DELETE FROM vote_agent WHERE name = 'a0'")
+    log.tx.execute("INSERT INTO vote_agent SELECT 'zoe', level, for_e6, against_e6, day, since FROM vote_agent LIMIT 1")
+
+    found = [finding.what for finding in log.verified().findings]
+
+    assert [
+        "vote_agent a0 is missing, the votes come to one",
+        "vote_agent zoe is there, the votes come to none",
+    ] == found
 
 
 def test_an_event_by_nobody_who_may_has_no_effect_on_what_the_votes_come_to(log: VoteLog) -> None:

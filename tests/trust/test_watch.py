@@ -19,6 +19,7 @@ from cortex import limits, telemetry
 from cortex.ledger import chain, checkpoint
 from cortex.ledger.checkpoint import Checkpoint
 from cortex.ops.alerts import Alerts
+from cortex.ops.ledger import VerifyLedger
 from cortex.ops.node import ReadStatus
 from cortex.ops.vote_ledger import InitVoteLog, MakeVoteCheckpoint, VerifyVotes
 from cortex.ops.votes import CastVote
@@ -84,6 +85,37 @@ def test_a_run_by_hand_counts_too(voted: Memory) -> None:
     look(voted)
 
     assert [("votes", 1, 0), ("transactions", 1, 0)] == runs(voted)
+
+
+@pytest.mark.parametrize("left_out", ["signatures", "policy", "text"])
+def test_a_run_by_hand_that_leaves_a_pass_out_does_not_count(voted: Memory, left_out: str) -> None:
+    voted.call(VerifyVotes(**{left_out: False}))
+    voted.call(VerifyLedger(text=left_out != "text"))
+
+    look(voted)
+
+    counted = [("transactions", 1, 0), ("votes", 1, 0)] if left_out == "text" else [("votes", 1, 0)]
+    assert counted == runs(voted)[2:]
+
+
+def test_a_file_whose_tables_are_not_those_of_cortex_is_not_verified_again_at_every_look(voted: Memory) -> None:
+    with voted.sql() as connection:
+        connection.execute("ALTER TABLE vote_reason ADD COLUMN more TEXT")
+
+    look(voted)
+    look(voted)
+
+    assert [("transactions", 0, 0), ("votes", 0, 0)] == runs(voted)
+
+
+def test_what_somebody_wrote_among_the_passes_counts_as_no_run(voted: Memory) -> None:
+    look(voted)
+    with voted.sql() as connection:
+        connection.execute("UPDATE vote_integrity_checks SET passes = 'junk'")
+
+    look(voted)
+
+    assert 4 == len(runs(voted))
 
 
 def test_nothing_is_verified_where_the_settings_say_never(opening: Opening) -> None:

@@ -61,6 +61,23 @@ class Peer(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class AttackRow(Struct, frozen=True, kw_only=True):
+    """What is said of one attack on a votes ledger at one level, by those with one memory.
+
+    `row` is that of the table of attacks in the design. `owner` are the codes of `cortex vote-ledger verify`, `facts`
+    those of `cortex ledger verify`, `outsider` those of `verify.py` with a trust file on what the owner hands out. "-":
+    nothing can be handed out, or no log is left to check; null: who only remembers has no bundle.
+    """
+
+    row: str
+    attack: str
+    level: str
+    memory: str
+    owner: list[str]
+    facts: list[str]
+    outsider: list[str] | None
+
+
 class Benchmark(Struct, frozen=True, kw_only=True):
     """The result of one suite."""
 
@@ -70,6 +87,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     machine: Machine
     figures: list[Figure]
     peers: list[Peer]
+    attacks: list[AttackRow] = []
 
 
 def at_most(value: float) -> Target:

@@ -6,11 +6,12 @@ from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
+import msgspec
 from msgspec import structs
 
 from cortex import files, limits, times
-from cortex.bench import figures, machine, peers, retrieval, scenarios, steps, trust_plots
-from cortex.bench.figures import Benchmark, Figure
+from cortex.bench import attacks, figures, machine, peers, retrieval, scenarios, steps, trust_plots
+from cortex.bench.figures import AttackRow, Benchmark, Figure
 from cortex.bench.retrieval import Retrieval, RetrievalSets
 from cortex.bench.steps import Counted, Options, Step
 from cortex.errors import CortexError, Invalid
@@ -58,6 +59,7 @@ def _figures(chosen: Options, progress: Progress) -> Benchmark:
         found = steps.measured(own, folder, told, quick=chosen.quick)
         theirs = {name: steps.apart(each, folder / name, told, quick=chosen.quick) for name, each in others.items()}
         found += _plotted(chosen, folder)
+        attacked = _attacked(folder)
     return Benchmark(
         suite=chosen.suite,
         started_at=started_at,
@@ -65,6 +67,7 @@ def _figures(chosen: Options, progress: Progress) -> Benchmark:
         machine=described,
         figures=found,
         peers=[steps.peer(name, installed, theirs.get(name, []), found) for name, installed in versions.items()],
+        attacks=attacked,
     )
 
 
@@ -181,6 +184,7 @@ def _ledger(options: Options) -> list[Step]:
         *(Step(name=f"a log of {size:,} votes", probe="fill votes", size=size) for size in _filled(options)),
         *(Step(name=f"integrity of {size:,} votes", probe="vote integrity", size=size) for size in options.entries),
         Step(name="appending", probe="append votes"),
+        Step(name="attacks", probe="attacks", seconds=limits.BENCH_ATTACKS_SECONDS),
     ]
 
 
@@ -199,6 +203,12 @@ def _plotted(options: Options, folder: Path) -> list[Figure]:
     except CortexError as error:
         return [figures.not_measured("plot", "", error.message)]
     return []
+
+
+def _attacked(folder: Path) -> list[AttackRow]:
+    """The table of attacks, where they were carried out."""
+    left = attacks.table_file(folder)
+    return msgspec.json.decode(left.read_bytes(), type=list[AttackRow]) if left.exists() else []
 
 
 _OWN: MappingProxyType[str, Callable[[Options], list[Step]]] = MappingProxyType(

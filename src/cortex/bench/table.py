@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from cortex.bench.figures import Benchmark, Figure, Machine, Peer
+from cortex.bench.figures import AttackRow, Benchmark, Figure, Machine, Peer
 from cortex.bench.retrieval import MODES, Measured, Retrieval, RetrievalSets
 from cortex.bench.scores import MEASURES, NAMES, Measures, Scores, Spread
 from cortex.bench.trust import COLUMNS
@@ -33,9 +33,30 @@ def _figures(result: Benchmark) -> Iterator[str]:
         return
     yield from _table([_HEAD, *(_row(figure) for figure in result.figures)])
     yield from _notes(result.figures)
+    yield from _attacks(result.attacks)
     for peer in result.peers:
         yield ""
         yield from _peer(peer)
+
+
+def _attacks(rows: Sequence[AttackRow]) -> Iterator[str]:
+    """A row for each attack and level, and one for each memory that finds more."""
+    if not rows:
+        return
+    yield ""
+    yield "Attacks on a votes ledger: what its owner is told, and an outsider of what the owner hands out"
+    shown: list[tuple[str, ...]] = [("", "attack", "level", "memory", "owner", "outsider")]
+    without: AttackRow | None = None
+    for row in rows:
+        alone = without is None or (row.attack, row.level) != (without.attack, without.level)
+        if alone:
+            without = row
+        elif without is not None and row.owner == without.owner and row.outsider in (None, without.outsider):
+            continue
+        owner = [*row.owner, *(f"{code} (facts)" for code in row.facts)]
+        names = (row.row, row.attack, row.level) if alone else ("", "", "")
+        shown.append((*names, row.memory, " ".join(owner), " ".join(row.outsider or ())))
+    yield from _table(shown, right=())
 
 
 def _simulated(figures: Sequence[Figure]) -> Iterator[str]:

@@ -46,6 +46,7 @@ _PROBES = MappingProxyType(
         "voting": ("cortex.bench.votes", "probe"),
         "fill votes": ("cortex.bench.vote_files", "fill"),
         "vote integrity": ("cortex.bench.vote_ledger", "verification"),
+        "attacks": ("cortex.bench.attacks", "probe"),
         "append votes": ("cortex.bench.vote_ledger", "appending"),
         "trust": ("cortex.bench.trust", "probe"),
         "plot trust": ("cortex.bench.trust_plots", "probe"),

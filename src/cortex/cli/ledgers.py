@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec import structs
+
 from cortex.cli import terminal
 from cortex.cli.listing import details
 from cortex.cli.terminal import Screen, one_line
@@ -10,6 +12,7 @@ from cortex.ledger.findings import Verification
 from cortex.memory.recall import age
 from cortex.ops.external import ExternalReport
 from cortex.ops.ledger import ExportedLedger, LedgerHead, LedgerHistory, ProofOfFact
+from cortex.ops.node import Initialized
 from cortex.plurals import counted
 
 
@@ -41,6 +44,13 @@ def verification(report: Verification, screen: Screen) -> Iterator[str]:
         yield f"✓ chain valid ({sums}, {counted(roots, 'checkpoint')}{unread})"
     else:
         yield f"✗ NOT valid: {counted(len(report.findings) + report.more_findings, 'finding')} ({sums} checked)"
+
+
+def begun(found: Initialized, screen: Screen) -> Iterator[str]:
+    """Where everything is, and the lines for whoever is to verify it."""
+    shown = {name.replace("_", " "): value for name, value in structs.asdict(found).items() if name != "trust"}
+    yield from details([*shown.items(), *(("trust", line) for line in found.trust)])
+    yield "Hand the trust lines to whoever is to check an export or a proof, another way than that."
 
 
 def head(found: LedgerHead, screen: Screen) -> Iterator[str]:

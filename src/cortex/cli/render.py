@@ -19,7 +19,7 @@ from cortex.ops.external import ExternalReport
 from cortex.ops.facts import StoredFacts
 from cortex.ops.graph import EntityList, EntityPath, Neighbourhood
 from cortex.ops.ledger import ExportedLedger, LedgerHead, LedgerHistory, ProofOfFact
-from cortex.ops.node import Status
+from cortex.ops.node import Initialized, Status
 from cortex.ops.policies import ClockConfirmed, PolicyView
 from cortex.ops.projects import Projects, ProjectSummary
 from cortex.ops.resolving import Resolution
@@ -52,6 +52,7 @@ RENDERERS: dict[type[Struct], Callable[[Any, Screen], Iterable[str]]] = {
     Diagnosis: reports.diagnosis,
     ImportReport: reports.imported,
     Verification: ledgers.verification,
+    Initialized: ledgers.begun,
     LedgerHead: ledgers.head,
     ProofOfFact: ledgers.proof,
     ExportedLedger: ledgers.exported,

@@ -13,8 +13,9 @@ from cortex.ops.agent_changes import AgentChange, ShownKey
 from cortex.ops.agents import AgentList, AgentSummary, AgentView
 from cortex.ops.policies import ClockConfirmed, PolicyView
 from cortex.ops.resolving import Resolution
+from cortex.ops.settled import PersonsWord
 from cortex.ops.submitting import SubmittedEvent
-from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, PersonsWord, ShownVote, Tally
+from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, ShownVote, Tally
 
 _HASH_CHARS = 16
 _SIGNS = {1: "+1", -1: "-1", 0: " 0"}
@@ -194,6 +195,8 @@ def admin(found: AdminStatus, screen: Screen) -> Iterator[str]:
     )
     if found.in_force is False and found.public is not None:
         yield f"the file's key is {found.public}"
+    if found.kept is not None:
+        yield f"the log's is kept as {one_line(found.kept)}; it takes the place again when it is next needed"
 
 
 def admin_changed(done: AdminChange, screen: Screen) -> Iterator[str]:

@@ -100,9 +100,10 @@ def exported(found: ExportedVotes, screen: Screen) -> Iterator[str]:
 def exports(found: VoteExports, screen: Screen) -> Iterator[str]:
     """One line an export."""
     for each in found.exports:
+        digest = "not finished" if each.digest is None else f"{each.digest[:16]}…"
         yield (
             f"{each.id:>4}  {each.at}  {one_line(each.actor)}  {_entries(each.entries)}  {each.format}"
-            f"  {each.digest[:16]}…  {one_line(each.path)}"
+            f"  {digest}  {one_line(each.path)}"
         )
     if not found.exports:
         yield "the votes log was not exported from this file"
@@ -149,6 +150,8 @@ def proof(found: ProofOfVote, screen: Screen) -> Iterator[str]:
 def resubmitted(found: Resubmitted, screen: Screen) -> Iterator[str]:
     """What was taken, and what was not and why."""
     yield f"handed in again: {counted(found.taken, 'vote')}; there already: {found.present:,}"
+    if found.without_reason:
+        yield f"without the text of the reason, which no receipt holds: {counted(found.without_reason, 'vote')}"
     yield from _left("outdated", found.outdated)
     yield from _left("refused", found.refused)
     if found.more:

@@ -44,8 +44,8 @@ leaves.jsonl       one entry a line, exactly the bytes that were hashed (RFC 878
 checkpoints.jsonl  the signed checkpoints (C2SP signed note), one JSON object a line
 
 Check it with `python verify.py PATH --trust FILE`, from a copy of Cortex that you trust (one file, Python 3.9 or later,
-nothing to install). FILE holds the line `log <key>` that the log's owner gave you by another way than this bundle.
-No text of any fact is in here.
+nothing to install). FILE holds the line `log <key>`, and for a log of votes the line `genesis <hash>` too, that the
+log's owner gave you by another way than this bundle. No text of any fact is in here, and of no vote's reason.
 """
 
 

@@ -43,6 +43,14 @@ class Remembered(Struct, frozen=True, kw_only=True):
             raise ValueError(f"a range of {len(self.range)} characters for {self.size} entries")
 
 
+class ReceiptsMark(Struct, frozen=True, kw_only=True):
+    """How far an own file of receipts was compared, and a digest of its bytes at the beginning and before there."""
+
+    name: str
+    offset: _Size
+    digest: _Hash
+
+
 class RememberedVotes(Remembered, frozen=True, kw_only=True):
     """The votes log, with how many of its entries are votes and which keys and policy were in force at its end."""
 
@@ -52,6 +60,8 @@ class RememberedVotes(Remembered, frozen=True, kw_only=True):
     policy: str
     # As text_size: up to which entry every signature was checked too.
     signed_size: _Size = 0
+    # How far the receipts were compared that agents keep here; a file without a mark is compared from its beginning.
+    receipts: list[ReceiptsMark] = []
 
 
 class Memory(Struct, frozen=True, kw_only=True):

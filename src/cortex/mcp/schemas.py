@@ -92,7 +92,7 @@ def _part(word: str, value: Any, defs: dict[str, Schema], above: tuple[str, ...]
 
 
 def _of_json(pattern: str) -> str:
-    """A pattern as JSON Schema has it, which is ECMAScript's: that knows no `\\A` and no `\\Z`."""
+    """A pattern as JSON Schema has it, which is ECMAScript's: the ends of a text are written in another way there."""
     return pattern.replace(r"\A", "^").replace(r"\Z", "$")
 
 

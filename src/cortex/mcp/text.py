@@ -7,11 +7,16 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
+from cortex.mcp import vote_text
 from cortex.memory.model import Fact, Span, StoredFact
 from cortex.memory.recall import Briefing, line, quote
 from cortex.memory.search import Hit
+from cortex.ops.agents import AgentList
+from cortex.ops.checking import VotesReport
 from cortex.ops.search import SearchResult
 from cortex.ops.views import FactHistory, FactPage, FactView
+from cortex.ops.vote_records import VoteHistory
+from cortex.ops.votes import CountedVote, CountedVotes, FactVotes
 from cortex.plurals import counted
 
 DATA = (
@@ -38,8 +43,27 @@ def render(response: Struct, now: datetime) -> str:
         case Fact():
             lines = _fact(response, now)
         case _:
-            lines = _fields(response, now, "")
+            lines = _of_votes(response, now) or _fields(response, now, "")
     return "\n".join(lines)
+
+
+def _of_votes(response: Struct, now: datetime) -> list[str]:
+    """What is about votes and agents; nothing for any other response."""
+    match response:
+        case CountedVote():
+            return vote_text.vote(response)
+        case CountedVotes():
+            return vote_text.batch(response)
+        case FactVotes():
+            return vote_text.votes(response, now)
+        case AgentList():
+            return vote_text.agents(response)
+        case VoteHistory():
+            return vote_text.history(response)
+        case VotesReport():
+            return vote_text.verification(response)
+        case _:
+            return []
 
 
 def _search(found: SearchResult, now: datetime) -> list[str]:
@@ -90,9 +114,20 @@ def _fact(fact: Fact, now: datetime) -> list[str]:
     if isinstance(fact, StoredFact | FactView):
         lines += near(fact.similar_to, fact.contradicts)
     if isinstance(fact, FactView):
+        lines += _voted(fact, now)
         lines.append(f"  ledger entry: {fact.entry.idx} of {_scalar(fact.entry.origin)}, digest {fact.entry.digest}")
         lines += _history(fact.revisions, fact.slot, now)
     return lines
+
+
+def _voted(fact: FactView, now: datetime) -> list[str]:
+    """Where a fact stands by its votes; nothing where nobody said anything of it."""
+    if not fact.votes and fact.resolution is None:
+        return []
+    resolved = " (resolved)" if fact.resolved else ""
+    lines = [f"Votes: verdict {fact.verdict}{resolved}, score {fact.consensus_score:.2f}"]
+    lines += [*vote_text.lacking(fact.missing), *vote_text.word(fact.resolution, now)]
+    return [*lines, *vote_text.cast(fact.votes, now)]
 
 
 def near(similar_to: list[str], contradicts: list[str]) -> list[str]:
@@ -157,4 +192,6 @@ def _scalar(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return f"{value}"
+    if isinstance(value, list | tuple) and all(isinstance(part, str | int | float) for part in value):
+        return ", ".join(map(_scalar, value)) or "none"
     return quote(json.dumps(msgspec.to_builtins(value), ensure_ascii=False))

@@ -32,6 +32,10 @@ class AdminStatus(Struct, frozen=True, kw_only=True):
     public: Annotated[str | None, Meta(description="Public half of the key in the file; null where it is locked.")]
     in_force: Annotated[bool | None, Meta(description="Whether the file holds the log's admin key; null if unknown.")]
     rotating: Annotated[bool, Meta(description="Whether a rotation was begun and not finished.")]
+    kept: Annotated[
+        str | None,
+        Meta(description="Where the log's admin key is kept from before a rotation; used when it is needed."),
+    ] = None
 
 
 class ShowAdmin(Request[AdminStatus], frozen=True, kw_only=True):
@@ -49,10 +53,12 @@ async def show(ctx: Context, request: ShowAdmin) -> AdminStatus:
 
 
 def _status(ctx: Context, log: Log, file: AdminKeyFile) -> AdminStatus:
-    state, secret = file.state, ctx.settings.admin_passphrase
-    public = None
+    state, given = file.state, ctx.settings.admin_passphrase
+    secret = None if given is None else str(given)
+    public = kept = None
     if state == "plain" or (state == "locked" and secret is not None):
-        public = file.open(None if secret is None else str(secret)).public
+        public = file.open(secret).public
+        kept = None if public == log.admin else file.kept(log.admin, secret)
     return AdminStatus(
         origin=log.origin,
         admin=log.admin.hex(),
@@ -61,6 +67,7 @@ def _status(ctx: Context, log: Log, file: AdminKeyFile) -> AdminStatus:
         public=None if public is None else public.hex(),
         in_force=None if public is None else public == log.admin,
         rotating=rotating.waits(file.path),
+        kept=None if kept is None else str(kept[0]),
     )
 
 

@@ -129,7 +129,8 @@ class RotateAgentKey(Request[AgentChange], frozen=True, kw_only=True):
 async def rotate(ctx: Context, request: RotateAgentKey) -> AgentChange:
     """Put a new key in the place of an agent's key on this machine; the old one ends.
 
-    Signed by both. The old key is kept beside the new one, since a backup of before knows no other. What a crash interrupted is finished when this is called again.
+    Signed by both. The old key is kept beside the new one, since a backup of before knows no other. What a crash
+    interrupted is finished when this is called again.
     """
     log = await ctx.database.read(logs.needed)
     path = path_of(request.key) if request.key is not None else rotating.place_of(ctx, log, request.name)

@@ -307,10 +307,11 @@ async def _found_keys(ctx: Context, names: Sequence[str]) -> dict[str, HeldKey]:
         ring.registered |= await ctx.database.read(lambda tx: {name for name in unsure if _is_agent(tx, name)})
         for name in unsure:
             own = await asyncio.to_thread(ring.of, log.origin, name)
-            if name not in ring.registered:
-                found[name] = HeldKey(own or await asyncio.to_thread(ring.keep, log.origin, name), ctx.new_id())
-            elif own is not None:
+            if name in ring.registered and own is not None:
                 found[name] = HeldKey(own, None)
+            elif name not in ring.registered:
+                kept = own if own is not None else await asyncio.to_thread(ring.keep, log.origin, name)
+                found[name] = HeldKey(kept, ctx.new_id())
     return found
 
 

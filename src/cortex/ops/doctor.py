@@ -252,7 +252,9 @@ async def _check_admin(ctx: Context, name: str) -> Check:
     if not mode.ok or state == "locked":
         return mode if not mode.ok else _good(name, f"{file.path} is locked by a passphrase")
     if signer(file.open(), "agent").public != log.admin.hex():
-        return _bad(name, f"{file.path} is not the log's admin key any more", "put the one in force there")
+        kept = file.kept(log.admin)
+        hint = "put the one in force there" if kept is None else f"it is kept as {kept[0]}, and used when it is needed"
+        return _bad(name, f"{file.path} is not the log's admin key", hint)
     return _good(name, f"{file.path} is the log's, without a passphrase; keep a copy of it safe")
 
 

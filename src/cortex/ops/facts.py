@@ -15,6 +15,8 @@ from cortex.ops import fields
 from cortex.ops.commands import Erased, FactErased, FactRetracted, FactRevised, FactsStored
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
+from cortex.trust import log as logs
+from cortex.trust.outside import drop_reasons
 
 _REVISE_ATTEMPTS_MAX = 8
 
@@ -230,6 +232,9 @@ async def forget(ctx: Context, request: ForgetFact) -> Receipt:
     The ledger keeps that something was erased, not what. Cannot be undone; `retract` keeps the history.
     """
     fact_id = await _resolve(ctx, request.id)
+    # Before the fact is erased: what a crash in between leaves is a fact, and receipts without its reasons.
+    votes = await ctx.database.read(logs.state)
+    kept = [] if votes is None else await asyncio.to_thread(drop_reasons, ctx.settings.home, votes.origin, fact_id)
     taken = await ctx.database.read(lambda tx: erasure.samples(tx, fact_id))
     erased = await ctx.journal.commit(FactErased(actor=ctx.caller.actor, at=ctx.now(), fact_id=fact_id))
     ctx.answers.clear()
@@ -240,7 +245,7 @@ async def forget(ctx: Context, request: ForgetFact) -> Receipt:
     if emptied and not residue:
         at = ctx.now()
         await ctx.database.write(lambda tx: erasure.mark_scrubbed(tx, [fact_id], at))
-    return _receipt(fact_id, erased, emptied, residue)
+    return _receipt(fact_id, erased, kept, emptied=emptied, residue=residue)
 
 
 async def scrub(ctx: Context) -> bool:
@@ -258,12 +263,13 @@ async def _residue(ctx: Context, taken: tuple[erasure.Sample, ...]) -> int:
     return await ctx.database.read(lambda tx: sum(not erasure.held_elsewhere(tx, sample) for sample in left))
 
 
-def _receipt(fact_id: str, erased: Erased, emptied: bool, residue: int) -> Receipt:
+def _receipt(fact_id: str, erased: Erased, kept: list[str], *, emptied: bool, residue: int) -> Receipt:
     note = "Backups, exports and copies made before still hold the text."
     if not emptied:
         note = f"A reader holds the write-ahead log: when it has ended, `cortex doctor` finishes this. {note}"
     if residue:
         note = f"Traces were found in the raw files: `cortex doctor` writes the file anew without them. {note}"
+    note = " ".join([*(f"{told}." for told in kept), note])
     return Receipt(
         id=fact_id,
         state="scrubbed" if emptied and not residue else "erased",

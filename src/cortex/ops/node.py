@@ -11,7 +11,7 @@ from cortex._version import __version__
 from cortex.db import backup, migrate
 from cortex.db.connect import Tx, integer
 from cortex.files import found
-from cortex.ledger import chain, sealing
+from cortex.ledger import chain, merkle, sealing
 from cortex.meaning import filling
 from cortex.memory import derived, figures
 from cortex.ops import signing, verification
@@ -23,6 +23,7 @@ from cortex.trust import sealing as votes_sealing
 from cortex.trust.log import Log
 
 _GROUP = "Node"
+_CLOCK_JUMP_MICROS = limits.CLOCK_JUMP_DAYS * 86_400 * 1_000_000
 
 
 class Initialized(Struct, frozen=True, kw_only=True):
@@ -35,6 +36,7 @@ class Initialized(Struct, frozen=True, kw_only=True):
     votes_origin: str
     votes_vkey: str
     admin_key_path: Annotated[str, Meta(description="The key that gives trust and resolves; keep a copy of it safe.")]
+    trust: Annotated[list[str], Meta(description="The lines for a verifier's trust file; hand them over apart.")]
     admin_key: Annotated[Literal["plain", "locked", "absent"], Meta(description="How it is on this machine.")]
     project: str
 
@@ -53,6 +55,7 @@ async def init(ctx: Context, request: InitNode) -> Initialized:
     state = await ctx.database.write(lambda tx: sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor))
     await signing.ensure_log(ctx)
     votes = await ctx.database.read(logs.needed)
+    genesis = await ctx.database.read(lambda tx: merkle.leaf_hash(logs.leaf_at(tx, votes.origin, 0)).hex())
     admin = signing.admin_file(ctx.settings, votes.origin)
     return Initialized(
         path=str(ctx.database.path),
@@ -62,6 +65,7 @@ async def init(ctx: Context, request: InitNode) -> Initialized:
         votes_origin=votes.origin,
         votes_vkey=votes.vkey,
         admin_key_path=str(admin.path),
+        trust=[f"log {state.vkey}", f"log {votes.vkey}", f"genesis {genesis}"],
         admin_key=admin.state,
         project=ctx.caller.project,
     )
@@ -173,6 +177,8 @@ def _closed(tx: Tx, ctx: Context, log: Log) -> str | None:
     # Asked for only where it is: a read makes no key.
     if not ctx.node_key.exists() or ctx.node_key.vkey(log.origin) != log.vkey:
         return f"{ctx.node_key.path} is not the key that signs it: `cortex doctor` says more"
+    if times.micros(ctx.now()) - times.micros(log.ts) > _CLOCK_JUMP_MICROS:
+        return f"more than {limits.CLOCK_JUMP_DAYS} days passed by the clock: `cortex vote-ledger confirm-clock`"
     return None
 
 

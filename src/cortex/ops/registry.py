@@ -66,8 +66,8 @@ class Cli:
     """A command line: `usage` is its words and its positional fields, `[OPTIONAL]` ones in brackets.
 
     `rename` gives fields another option name, `stdin` names the field that `-` reads from standard input, `group` is
-    the heading in the help. Values of positional fields may begin with a dash. `also` names those that may be given as an
-    option too.
+    the heading in the help. Values of positional fields may begin with a dash; `also` names those that may be an option
+    too.
     """
 
     usage: str

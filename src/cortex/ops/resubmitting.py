@@ -14,8 +14,8 @@ from cortex.ops import fields, votes
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, operation
 from cortex.ops.votes import CastVote, CountedVote
+from cortex.trust import events, outside, receipts
 from cortex.trust import log as logs
-from cortex.trust import outside, receipts
 from cortex.trust.outside import HeldReceipt
 from cortex.trust.receipts import AgentReceipt
 
@@ -36,12 +36,14 @@ class Resubmitted(Struct, frozen=True, kw_only=True):
     """What became of the ballots in the receipts.
 
     `present` were in the log, `taken` were not and are now, `outdated` are on texts that are no longer the newest or
-    not believed any more, `refused` may not be counted. Texts of reasons are in no receipt, and so are not kept again.
+    not believed any more, `refused` may not be counted. `without_reason` of those taken have a reason whose text the
+    receipts do not hold, so that it is not kept again.
     """
 
     receipts: list[str]
     present: int
     taken: int
+    without_reason: int
     outdated: list[LeftBallot]
     refused: list[LeftBallot]
     more: Annotated[int, Meta(description="Ballots that were not counted, beyond those shown.")]
@@ -87,6 +89,7 @@ async def resubmit(ctx: Context, request: ResubmitVotes) -> Resubmitted:
         receipts=[str(path) for path in paths],
         present=len(held) - len(lacking) + tally.repeated,
         taken=tally.taken,
+        without_reason=tally.without_reason,
         outdated=tally.outdated,
         refused=tally.refused,
         more=tally.more,
@@ -95,7 +98,7 @@ async def resubmit(ctx: Context, request: ResubmitVotes) -> Resubmitted:
 
 class _Tally:
     def __init__(self) -> None:
-        self.taken = self.repeated = self.more = 0
+        self.taken = self.repeated = self.more = self.without_reason = 0
         self.outdated: list[LeftBallot] = []
         self.refused: list[LeftBallot] = []
 
@@ -128,11 +131,21 @@ def _lacking(tx: Tx, origin: str, held: list[HeldReceipt]) -> list[HeldReceipt]:
     return [each for each in held if not there(each.receipt)]
 
 
+def _reason(receipt: AgentReceipt) -> tuple[str | None, str | None]:
+    """The reason of a ballot and its salt, where the receipt has those that the ballot was signed with."""
+    if not isinstance(receipt.reason, str) or not isinstance(receipt.salt, str):
+        return None, None
+    digest = events.reason_digest(bytes.fromhex(receipt.salt), receipt.reason).hex()
+    return (receipt.reason, receipt.salt) if digest == receipt.ballot.get("reason_digest") else (None, None)
+
+
 async def _hand_in(ctx: Context, held: HeldReceipt, tally: _Tally) -> None:
     given: Any = held.receipt.ballot
     fact, vote = str(given.get("fact")), given.get("vote")
     try:
-        request = CastVote(id=fact, vote=vote, ballot=given, sig=held.receipt.sig)
+        reason, salt = _reason(held.receipt)
+        request = CastVote(id=fact, vote=vote, ballot=given, sig=held.receipt.sig, reason=reason, salt=salt)
+        request.check()
         counted = await votes.cast.run(ctx, request)
     except (Unavailable, Corrupt, Internal):
         raise  # none of the ballots could be handed in now
@@ -144,6 +157,7 @@ async def _hand_in(ctx: Context, held: HeldReceipt, tally: _Tally) -> None:
         tally.repeated += 1
     else:
         tally.taken += 1
+        tally.without_reason += given.get("reason_digest") is not None and reason is None
     leaf = await ctx.database.read(lambda tx: logs.leaf_at(tx, counted.origin, counted.entry))
     again = msgspec.structs.replace(
         held.receipt, idx=counted.entry, leaf=leaf.decode(), promise=counted.promise, proof=None

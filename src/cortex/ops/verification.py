@@ -16,7 +16,7 @@ from cortex import limits, times
 from cortex.db import migrate, schema
 from cortex.db.connect import Tx, connect, value
 from cortex.db.faults import told
-from cortex.errors import BY_KIND, CortexError, Internal
+from cortex.errors import BY_KIND, CortexError, Internal, Invalid
 from cortex.ledger import chain, integrity, memory
 from cortex.ledger.findings import Finding, Findings, LogChecked, Verification
 from cortex.ledger.keys import NodeKey
@@ -28,6 +28,9 @@ _LINE_BYTES_MAX = 64 << 20
 
 T = TypeVar("T", bound="LedgerTask")
 R = TypeVar("R", bound=Struct)
+
+# Every pass over the transactions logs, where none is left out.
+PASSES = frozenset({"schema", "integrity", "checkpoints", "text"})
 
 # What is remembered of a file that was never verified.
 NOTHING = memory.Memory(path="", logs=[])
@@ -126,7 +129,7 @@ def _check_logs(
     checked: list[LogChecked] = []
     remember: list[memory.Remembered] = []
     for state in states:
-        own = key.vkey(state.origin) if key.exists() else None
+        own = own_vkey(key, state.origin)
         log, after = integrity.check(
             tx,
             state,
@@ -147,6 +150,14 @@ def _check_logs(
                 origin=before.origin,
             )
     return checked, remember
+
+
+def own_vkey(key: NodeKey, origin: str) -> str | None:
+    """The node's own key for a log; None where there is no key yet, or no log is called so, which other passes say."""
+    try:
+        return key.vkey(origin) if key.exists() else None
+    except Invalid:
+        return None
 
 
 def _texts_checked(kept: memory.Memory, state: chain.State) -> int:

@@ -18,7 +18,8 @@ from cortex.memory.visibility import View, present
 from cortex.ops import fields
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
-from cortex.ops.votes import PersonsWord, ShownVote, persons_word, shown
+from cortex.ops.settled import PersonsWord, persons_word
+from cortex.ops.votes import ShownVote, shown
 from cortex.trust import log as logs
 from cortex.trust import standing
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from cortex.db.connect import Tx, integer
 from cortex.errors import CortexError, Invalid, NotFound
 from cortex.ledger import checkpoint, merkle, proof
 from cortex.ledger import export as bundles
+from cortex.ledger.checkpoint import Checkpoint
 from cortex.memory import lookup
 from cortex.ops import fields, saving
 from cortex.ops.context import Context
@@ -66,12 +68,20 @@ async def export_votes(ctx: Context, request: ExportVotes) -> ExportedVotes:
     target, at = Path(request.path), ctx.now()
     form = request.format or bundles.format_of(target)
     files.refuse_existing(target)
-    await ctx.database.write(lambda tx: sealing.seal(tx, logs.needed(tx), ctx.node_key))
+
+    def begin(tx: Tx) -> int:
+        note = sealing.seal(tx, logs.needed(tx), ctx.node_key)
+        return _begin_export(tx, checkpoint.parse(note)[0], (at, ctx.caller.actor, str(target.absolute()), form))
+
+    # Before there is a file: what a crash leaves behind is listed too.
+    number = await ctx.database.write(begin)
+    made: list[Path] = []
 
     def write(tx: Tx) -> ExportedVotes:
         log = logs.needed(tx)
         found = export.bundle(tx, log, ctx.progress)
         bundles.write(found, target, form)
+        made.append(target)
         head, _ = checkpoint.parse(found.notes[-1])
         genesis = merkle.leaf_hash(logs.leaf_at(tx, log.origin, 0))
         return ExportedVotes(
@@ -88,21 +98,42 @@ async def export_votes(ctx: Context, request: ExportVotes) -> ExportedVotes:
             verifier=str(offline.__file__),
         )
 
-    exported = await ctx.database.read(write)
-    await ctx.database.write(lambda tx: _note_export(tx, exported, at, ctx.caller.actor))
+    try:
+        exported = await ctx.database.read(write)
+    except CortexError:
+        if not made:
+            with suppress(CortexError):  # then it stays listed as not finished
+                await ctx.database.write(lambda tx: tx.execute(_DROP_EXPORT, (number,)))
+        raise
+    await ctx.database.write(lambda tx: _finish_export(tx, number, exported))
     return exported
 
 
-def _note_export(tx: Tx, made: ExportedVotes, at: str, actor: str) -> None:
+_DROP_EXPORT = "DELETE FROM vote_audit_exports WHERE id = ?"
+
+
+def _begin_export(tx: Tx, head: Checkpoint, about: tuple[str, str, str, str]) -> int:
+    """Note an export that is about to be made, `about` whom and what: without a digest. Returns its number."""
     tx.execute(
         "INSERT INTO vote_audit_exports (created_at, actor, path, format, size, root_hash, digest)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (at, actor, made.path, made.format, made.entries, bytes.fromhex(made.root), bytes.fromhex(made.digest)),
+        " VALUES (?, ?, ?, ?, ?, ?, x'')",
+        (*about, head.size, head.root),
+    )
+    return tx.last_insert_rowid()
+
+
+def _finish_export(tx: Tx, number: int, made: ExportedVotes) -> None:
+    tx.execute(
+        "UPDATE vote_audit_exports SET size = ?, root_hash = ?, digest = ? WHERE id = ?",
+        (made.entries, bytes.fromhex(made.root), bytes.fromhex(made.digest), number),
     )
 
 
 class AuditExport(Struct, frozen=True, kw_only=True):
-    """An export that was made: who made it, where to, of which state, and SHA-256 of what was written."""
+    """An export that was made: who made it, where to, of which state, and SHA-256 of what was written.
+
+    Without a `digest` it was not finished: there may be a file, or none.
+    """
 
     id: int
     at: str
@@ -111,7 +142,7 @@ class AuditExport(Struct, frozen=True, kw_only=True):
     format: str
     entries: int
     root: str
-    digest: str
+    digest: str | None
 
 
 class VoteExports(Struct, frozen=True, kw_only=True):
@@ -139,7 +170,7 @@ async def list_exports(ctx: Context, request: ListVoteExports) -> VoteExports:
 
     def run(tx: Tx) -> VoteExports:
         rows = tx.execute(
-            "SELECT id, created_at, actor, path, format, size, lower(hex(root_hash)), lower(hex(digest))"
+            "SELECT id, created_at, actor, path, format, size, lower(hex(root_hash)), nullif(lower(hex(digest)), '')"
             " FROM vote_audit_exports ORDER BY id DESC LIMIT ?",
             (request.limit,),
         )
@@ -247,7 +278,7 @@ SELECT l.id, l.kind, l.agent_id, l.vote, l.weight_e6, l.fact_digest, l.event, l.
   r.reason, k.custody,
   (SELECT v.number FROM revision AS v JOIN transactions AS t ON t.log = v.log AND t.idx = v.idx
     WHERE v.fact_id = ?1 AND lower(hex(t.digest)) =
-      coalesce(lower(hex(l.fact_digest)), json_extract(l.event, '$.fact_digest')) LIMIT 1) FROM (
+      iif(l.fact_digest IS NULL, json_extract(l.event, '$.fact_digest'), lower(hex(l.fact_digest))) LIMIT 1) FROM (
     SELECT id FROM vote_ledger WHERE fact_id = ?1 AND id > ?2
     UNION ALL SELECT id FROM vote_ledger
       WHERE kind <> 'vote' AND kind = 'resolve' AND json_extract(event, '$.fact') = ?1 AND id > ?2

@@ -60,6 +60,9 @@ class VoteVerification(Struct, frozen=True, kw_only=True):
         return 0 if self.origin is not None else 3
 
 
+# Every pass over the votes log, where none is left out.
+PASSES = frozenset({"schema", "integrity", "checkpoints", "signatures", "policy", "text"})
+
 NO_LOG = "none: there is no votes log"
 
 # What holds nothing as long as there is no log.
@@ -200,8 +203,7 @@ def _report(findings: Findings, passes: list[str], origin: str | None) -> VoteVe
 
 
 def _own(task: VoteTask, log: Log) -> str | None:
-    key = NodeKey(Path(task.key))
-    return key.vkey(log.origin) if key.exists() else None
+    return verification.own_vkey(NodeKey(Path(task.key)), log.origin)
 
 
 def _check_gone(tx: Tx, log: Log | None, remembered: RememberedVotes | None, findings: Findings) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -26,6 +26,7 @@ from cortex.ops.balloting import (
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, Tool, operation
+from cortex.ops.settled import PersonsWord, persons_word
 from cortex.trust import keyfiles, promise, receipts, standing
 from cortex.trust import log as logs
 from cortex.trust.apply import Applied
@@ -314,16 +315,6 @@ class ShownVote(Struct, frozen=True, kw_only=True):
     vote_id: str
 
 
-class PersonsWord(Struct, frozen=True, kw_only=True):
-    """What a person last said of a text with the admin key. The log has the key; who held it is not known."""
-
-    truth: Literal["true", "false", "open"]
-    key: str
-    reason: str | None
-    at: str
-    entry: int
-
-
 class FactVotes(Tally, frozen=True, kw_only=True):
     """Where a fact stands and why: each current vote on its newest revision, and a person's word if there is one."""
 
@@ -387,21 +378,3 @@ def shown(tx: Tx, vote: standing.HeldVote) -> ShownVote:
         entry=vote.entry,
         vote_id=vote.event_id,
     )
-
-
-_TRUTHS: dict[int, Literal["true", "false", "open"]] = {1: "true", -1: "false", 0: "open"}
-
-
-def persons_word(tx: Tx, fact: str, digest: bytes) -> PersonsWord | None:
-    """The last resolution of a text; None where nobody gave one."""
-    row: Any = tx.execute(
-        "SELECT l.id - 1, l.timestamp, json_extract(l.event, '$.truth'), json_extract(l.event, '$.key'), r.reason"
-        " FROM vote_ledger AS l LEFT JOIN vote_reason AS r ON r.event_id = l.event_id"
-        " WHERE l.kind <> 'vote' AND l.kind = 'resolve' AND json_extract(l.event, '$.fact') = ?"
-        " AND json_extract(l.event, '$.fact_digest') = ? ORDER BY l.id DESC LIMIT 1",
-        (fact, digest.hex()),
-    ).fetchone()
-    if row is None:
-        return None
-    entry, at, truth, key, reason = row
-    return PersonsWord(truth=_TRUTHS[truth], key=key, reason=reason, at=at, entry=entry)

@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from cortex import limits, times
 from cortex.db.connect import Tx
 from cortex.errors import CortexError
 from cortex.ledger import chain, locking, memory
 from cortex.ledger.witnesses import WitnessTarget
-from cortex.ops import checking, vote_verification, witnessing
+from cortex.ops import checking, verification, vote_verification, witnessing
 from cortex.ops.alerts import Alerts
 from cortex.ops.context import Context
 from cortex.ops.witnessing import LogName, StoredCheckpoint
@@ -30,6 +32,8 @@ from cortex.trust import private
 T = TypeVar("T")
 
 logger = logging.getLogger("cortex.ledger")
+
+_PASSES: dict[LogName, frozenset[str]] = {"transactions": verification.PASSES, "votes": vote_verification.PASSES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,20 +204,33 @@ def due(tx: Tx, ctx: Context, kept: memory.Memory) -> list[Due]:
 
 
 def _has_come(tx: Tx, log: LogName, now: str, seconds: int, *, full: bool) -> bool:
-    """Whether the last run, or the last full one, is that long ago; or later than now, since the clock was set back."""
+    """Whether the last run, or the last full one, is that long ago; or later than now, since the clock was set back.
+
+    A run that somebody told to leave passes out is none of these.
+    """
     if not seconds:
         return False
-    row: Any = tx.execute(
-        "SELECT finished_at FROM vote_integrity_checks WHERE log = ? AND incremental <= ? ORDER BY id DESC LIMIT 1",
+    rows: Any = tx.execute(
+        "SELECT finished_at, passes FROM vote_integrity_checks WHERE log = ? AND incremental <= ? ORDER BY id DESC",
         (log, 0 if full else 1),
-    ).fetchone()
-    if row is None:
+    )
+    at = next((finished for finished, passes in rows if _is_whole(log, passes)), None)
+    if at is None:
         return True
     try:
-        passed = times.micros(now) - times.micros(row[0])
+        passed = times.micros(now) - times.micros(at)
     except (ValueError, TypeError):
         return True  # somebody wrote what is no time there
     return passed < 0 or passed >= seconds * 1_000_000
+
+
+def _is_whole(log: LogName, passes: str) -> bool:
+    """Whether a run made every pass; where the schema kept it from the others, there was no more to be made."""
+    try:
+        made = set(msgspec.json.decode(passes, type=list[str]))
+    except (msgspec.DecodeError, TypeError):
+        return False  # somebody wrote what are no passes there
+    return made == {"schema"} or made >= _PASSES[log]
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from cortex.progress import Progress
 from cortex.trust import log as logs
 from cortex.trust.log import Log
 
+# `idx` is what findings and proofs call an entry; the row that people see in the file is one more.
 _COLUMNS = (
+    "idx",
     "id",
     "kind",
     "fact_id",
@@ -45,7 +47,7 @@ def bundle(tx: Tx, log: Log, progress: Progress) -> Bundle:
         leaves=counted((logs.encode_row(row, log.origin) for row in rows(logs.LEAF_COLUMNS)), signed, progress),
         notes=[row[0] for row in found],
         columns=_COLUMNS,
-        rows=rows(", ".join(_COLUMNS)),
+        rows=rows(", ".join(("id - 1", *_COLUMNS[1:]))),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cortex import files
 from cortex.db.connect import Tx
-from cortex.errors import Corrupt, CortexError
+from cortex.errors import Corrupt, CortexError, Invalid, NotFound
 from cortex.ledger import checkpoint, merkle, proof
 from cortex.ledger.findings import Findings
 from cortex.trust import events, keyfiles, promise, receipts, sealing
@@ -52,8 +52,27 @@ class ReceiptsChecked:
 
 def own_files(home: Path, origin: str) -> list[Path]:
     """The files of receipts of the agents whose keys are kept here, for this log."""
-    folder = home / "agents" / keyfiles.log_folder(origin)
+    try:
+        folder = home / "agents" / keyfiles.log_folder(origin)
+    except Invalid:
+        return []  # no log is called so, which the integrity pass says
     return sorted(folder.glob("*.receipts")) if files.found(folder) is not None else []
+
+
+def drop_reasons(home: Path, origin: str, fact: str) -> list[str]:
+    """Take the reasons of votes on a fact out of the receipts that lie here, also of those put aside.
+
+    Returns what could not be done.
+    """
+    folder, told = home / "agents" / keyfiles.log_folder(origin), []
+    for path in sorted(folder.glob("*.receipts*")) if files.found(folder) is not None else []:
+        try:
+            receipts.drop_reasons(path, fact)
+        except NotFound:
+            continue  # put aside just now, or removed
+        except CortexError as error:
+            told.append(f"{path} may still hold reasons of votes on it: {error.message}")
+    return told
 
 
 def held_in(paths: Iterable[Path]) -> list[HeldReceipt]:

@@ -7,8 +7,9 @@ back. A file is replaced only to put receipts aside, or to take out the reasons 
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -85,9 +86,18 @@ def read(path: Path) -> Iterator[AgentReceipt]:
 
     What a crash left of a last line is passed over. Raises Corrupt naming the line for any other damage.
     """
+    with opened(path) as found:
+        if found is not None:
+            yield from (receipt for _, receipt in found.placed())
+
+
+@contextmanager
+def opened(path: Path) -> Iterator["ReceiptsFile | None"]:
+    """The file as it is now, to be read; None where there is none."""
     try:
         handle = _opened(path, os.O_RDONLY)
     except NotFound:
+        yield None
         return
     with os.fdopen(handle, "rb") as file:
         try:
@@ -96,17 +106,38 @@ def read(path: Path) -> Iterator[AgentReceipt]:
                 size = os.fstat(handle).st_size
                 end = _end_of_lines(handle, path, size)
                 tail = _read_at(handle, size - end, end)
-            yield from _receipts(file, path, end, tail)
+            yield ReceiptsFile(file, path, end, tail)
         except OSError as error:
             raise Unavailable(f"{path} cannot be read ({error.strerror})", "check the disk") from None
 
 
-def latest(path: Path) -> dict[str, AgentReceipt]:
-    """What is known of each ballot by its id. A later line about the same entry adds to it or replaces its proof.
+@dataclass(frozen=True, slots=True)
+class ReceiptsFile:
+    """An open file of receipts: where its whole lines end, and what follows them."""
+
+    file: io.BufferedReader
+    path: Path
+    end: int
+    tail: bytes
+
+    def placed(self, start: int = 0, mentioning: bytes = b"") -> Iterator[tuple[int, AgentReceipt]]:
+        """Each receipt from the line on that begins at `start`, with where its line begins.
+
+        With `mentioning` only those whose line holds that; far quicker than reading every receipt.
+        """
+        return _placed(self.file, self.path, self.end, self.tail, start, mentioning)
+
+    def part(self, count: int, offset: int) -> bytes:
+        """Some bytes of it. Not to be asked for while receipts are read."""
+        return _read_at(self.file.fileno(), count, offset)
+
+
+def latest(path: Path, ballots: Collection[str] | None = None) -> dict[str, AgentReceipt]:
+    """What is known of each ballot, or of these alone, by its id. A later line about the same entry adds to it or replaces its proof.
 
     A line that puts the ballot at another place of the log (handed in again after a restored backup) stands for itself.
     """
-    return _latest(path, read(path))
+    return _latest(path, (found for found in read(path) if ballots is None or found.id in ballots))
 
 
 def explained(receipt: AgentReceipt, reason: str | None, salt: bytes | None) -> AgentReceipt:
@@ -119,12 +150,12 @@ def explained(receipt: AgentReceipt, reason: str | None, salt: bytes | None) -> 
 def put_aside(path: Path, aside: Path, unfit: Mapping[str, AgentReceipt]) -> int:
     """Move what is said of ballots to the new file `aside`; the rest stays. Returns of how many.
 
-    `unfit` has for each id what was known of the ballot; where more is known by now, it stays.
+    `unfit` has for each id a receipt of the ballot; where another place of the log is known by now, it stays.
     """
     try:
         with _alone(path, os.O_RDWR) as handle:
             known = _latest(path, (receipt for receipt in _all(handle, path) if receipt.id in unfit))
-            moved = {name for name, receipt in known.items() if receipt == unfit[name]}
+            moved = {name for name, now in known.items() if (now.idx, now.leaf) == (unfit[name].idx, unfit[name].leaf)}
             if moved:
                 with files.new_file(aside) as file:
                     file.writelines(_encoded(receipt) for receipt in _all(handle, path) if receipt.id in moved)
@@ -241,7 +272,7 @@ def _all(handle: int, path: Path) -> Iterator[AgentReceipt]:
     end = _end_of_lines(handle, path, size)
     tail = _read_at(handle, size - end, end)
     with os.fdopen(handle, "rb", closefd=False) as file:
-        yield from _receipts(file, path, end, tail)
+        yield from (receipt for _, receipt in _placed(file, path, end, tail))
 
 
 def _opened(path: Path, flags: int) -> int:
@@ -332,21 +363,26 @@ def _whole(tail: bytes) -> bool:
     return True
 
 
-def _receipts(file: io.BufferedReader, path: Path, end: int, tail: bytes) -> Iterator[AgentReceipt]:
-    os.lseek(file.fileno(), 0, os.SEEK_SET)  # nothing is buffered yet
-    number = place = 0
+def _placed(
+    file: io.BufferedReader, path: Path, end: int, tail: bytes, start: int = 0, mentioning: bytes = b""
+) -> Iterator[tuple[int, AgentReceipt]]:
+    os.lseek(file.fileno(), start, os.SEEK_SET)  # nothing is buffered yet
+    since = f" after byte {start}" if start else ""
+    number, place = 0, start
     while place < end:
         line = file.readline(limits.RECEIPT_LINE_BYTES_MAX + 1)
-        number, place = number + 1, place + len(line)
+        number, begun, place = number + 1, place, place + len(line)
         if not line.endswith(b"\n"):
-            raise Corrupt(f"{path}, line {number}: no line of at most {limits.RECEIPT_LINE_BYTES_MAX} bytes", _hint)
-        yield _decoded(line, path, number)
-    if tail and _whole(tail):
-        yield _decoded(tail, path, number + 1)
+            told = f"no line of at most {limits.RECEIPT_LINE_BYTES_MAX} bytes"
+            raise Corrupt(f"{path}, line {number}{since}: {told}", _hint)
+        if mentioning in line:
+            yield begun, _decoded(line, f"{path}, line {number}{since}")
+    if tail and mentioning in tail and _whole(tail):
+        yield place, _decoded(tail, f"{path}, line {number + 1}{since}")
 
 
-def _decoded(line: bytes, path: Path, number: int) -> AgentReceipt:
+def _decoded(line: bytes, where: str) -> AgentReceipt:
     try:
         return _decoder.decode(line)
     except _DAMAGED as error:
-        raise Corrupt(f"{path}, line {number}: {error}", _hint) from None
+        raise Corrupt(f"{where}: {error}", _hint) from None

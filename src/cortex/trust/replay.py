@@ -1,8 +1,10 @@
 """The policy pass: the votes log replayed through `apply`, and what that gives compared with the tables of the file."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from dataclasses import replace as changed
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -102,7 +104,7 @@ def _check(tx: Tx, origin: str, findings: Findings, copy: Copy, size: int, void:
     else:
         for table, key in _MADE.items():
             order = f"SELECT * FROM {table} NOT INDEXED ORDER BY {_order(key)}"
-            _compare(table, key, tx.execute(order), copy.tx.execute(order), origin, findings)
+            _compare(_Table(table, key, copy.tx), tx.execute(order), copy.tx.execute(order), origin, findings)
 
 
 def _replay(
@@ -204,8 +206,31 @@ def _order(columns: int) -> str:
     return ", ".join(str(number + 1) for number in range(columns))
 
 
-def _compare(table: str, key: int, held: Iterable[_Row], made: Iterable[_Row], origin: str, findings: Findings) -> None:
+@dataclass(frozen=True)
+class _Table:
+    """A table that is compared, and how many of its first columns are the key."""
+
+    name: str
+    key: int
+    copy: Tx
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The names of the columns, in their order."""
+        return [str(row[1]) for row in self.copy.execute(f"PRAGMA table_info({self.name})")]
+
+    def differing(self, held: _Row | None, made: _Row | None) -> str:
+        """Which columns of a row are other than they should be, each with both values."""
+        if held is None or made is None:
+            return f"is {'missing' if held is None else 'there'}, the votes come to {'one' if made else 'none'}"
+        each = zip(self.columns, held, made, strict=False)
+        told = [f"{name} {_shown(one)}, the votes come to {_shown(two)}" for name, one, two in each if one != two]
+        return "has " + "; ".join(told)
+
+
+def _compare(table: _Table, held: Iterable[_Row], made: Iterable[_Row], origin: str, findings: Findings) -> None:
     """Compare two runs of rows, both in the order of their keys."""
+    key = table.key
     lefts, rights = iter(held), iter(made)
     left, right = next(lefts, None), next(rights, None)
     while left is not None or right is not None:
@@ -214,16 +239,16 @@ def _compare(table: str, key: int, held: Iterable[_Row], made: Iterable[_Row], o
             continue
         first = min(row[:key] for row in (left, right) if row is not None)
         at_left, at_right = (row if row is not None and row[:key] == first else None for row in (left, right))
-        told = f"{table} {_shown(first)} has {_shown(at_left)}, the votes come to {_shown(at_right)}"
+        told = f"{table.name} {', '.join(map(_shown, first))} {table.differing(at_left, at_right)}"
         findings.add("STATE_POLICY", told, origin=origin)
         left = left if at_left is None else next(lefts, None)
         right = right if at_right is None else next(rights, None)
 
 
-def _shown(row: _Row | None) -> str:
-    if row is None:
+def _shown(value: object) -> str:
+    if value is None:
         return "nothing"
-    return ", ".join(part.hex() if isinstance(part, bytes) else str(part) for part in row)
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _compare_touched(tx: Tx, copy: Tx, origin: str, findings: Findings) -> None:
@@ -232,12 +257,13 @@ def _compare_touched(tx: Tx, copy: Tx, origin: str, findings: Findings) -> None:
         for table in _BY_TEXT:
             columns = _MADE[table]
             rows = f"SELECT * FROM {table} WHERE fact = ? AND digest = ? ORDER BY {_order(columns)}"
-            _compare(table, columns, tx.execute(rows, key), copy.execute(rows, key), origin, findings)
+            compared = _Table(table, columns, copy)
+            _compare(compared, tx.execute(rows, key), copy.execute(rows, key), origin, findings)
     for table, column in _BY_NAME.items():
         names = copy.execute("SELECT name FROM temp.touched_row WHERE made = ? ORDER BY 1", (table,)).fetchall()
         for name in names:
             rows = f"SELECT * FROM {table} WHERE {column} = ?"
-            _compare(table, 1, tx.execute(rows, name), copy.execute(rows, name), origin, findings)
+            _compare(_Table(table, 1, copy), tx.execute(rows, name), copy.execute(rows, name), origin, findings)
 
 
 def _triggers() -> Iterator[str]:

@@ -69,7 +69,8 @@ class Seals:
             self._add("TRUNCATED", f"checkpoint {number} covers {covers} entries, there are {size}")
             self._row = self._following()
         row: Any = self._tx.execute("SELECT checkpoints, sealed_size, sealed_at FROM vote_seal").fetchone()
-        if row != (self.seen, self._last_size, self._last_at):
+        # There is no row before the first checkpoint.
+        if (row or (0, 0, None)) != (self.seen, self._last_size, self._last_at):
             told = f"there are {self.seen} checkpoints up to {self._last_size} entries, the state row says {row}"
             self._add("CHECKPOINT_SEQ", told)
 

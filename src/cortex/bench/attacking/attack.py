@@ -18,7 +18,7 @@ class Attack:
     """One attack. `row` is that of the table of attacks in the design, or what else it is about.
 
     `run` comes first, `after` when what the level allows was recomputed; `bundle` is done to what is handed out.
-    A `crowded` ledger has a complete batch of votes, and nodes that are stored.
+    A `crowded` ledger has a complete batch of votes, and nodes that are stored. What is `allowed` nobody has to find.
     """
 
     row: str
@@ -28,6 +28,7 @@ class Attack:
     levels: tuple[str, ...] = LEVELS
     bundle: Callable[[Path], None] | None = None
     crowded: bool = False
+    allowed: bool = False
 
 
 def edits(*statements: str) -> Deed:

@@ -48,6 +48,21 @@ def elsewhere(at: Attacker) -> Signed:
     return Signed(event, (_admin_key(at).sign(events.message(event)).signature,))
 
 
+def unvouched(at: Attacker) -> Signed:
+    """An agent that says it is trusted and names no admin key, well signed by its own."""
+    return _signed(msgspec.structs.replace(_newcomer(at), trust="trusted"))
+
+
+def lookalike(at: Attacker) -> Signed:
+    """An untrusted agent by the name of dan in capitals, well signed."""
+    return _signed(msgspec.structs.replace(_newcomer(at), agent="DAN"))
+
+
+def newcomer(at: Attacker) -> Signed:
+    """An untrusted agent, well signed: whoever has the log may take one in."""
+    return _signed(_newcomer(at))
+
+
 def forged_vote(at: Attacker) -> Signed:
     """A vote of dan's that names dan's key and that a stranger signed."""
     return _signed(_ballot(at, "dan", public(_held(at, "dan"))))
@@ -140,6 +155,13 @@ def _agent(at: Attacker, admin: str, common: dict[str, Any]) -> Event:
         trust="trusted",
         **common | {"key": public(_MALLORY)},
     )
+
+
+def _newcomer(at: Attacker) -> AgentRegistered:
+    return AgentRegistered(
+        admin=None, agent="mallory", custody="agent", projects=["*"], trust="untrusted",
+        **_common(at, public(_MALLORY)),
+    )  # fmt: skip
 
 
 def _add_key(at: Attacker, admin: str, common: dict[str, Any]) -> Event:

@@ -84,6 +84,8 @@ _REASON_MOVED = (
 )
 _ADMINS_REASON = "UPDATE vote_reason SET reason = 'forged' WHERE reason = 'the admin was there'"
 _REASON = "UPDATE vote_reason SET reason = 'forged' WHERE reason = 'I have seen it'"
+_NO_REASON = "DELETE FROM vote_reason WHERE reason = 'I have seen it'"
+_LOG_RENAMED = "UPDATE vote_log SET origin = 'cortex/votes/0123456789abcdef/0123456789abcdef'"
 
 # What only one table knows: how much is recomputed afterwards changes nothing.
 _STATE = (
@@ -104,13 +106,15 @@ _STATE = (
     ("24", "another head", "UPDATE vote_log SET head = zeroblob(32)"),
     ("24", "another policy in the state row", _OTHER_POLICY),
     ("24", "another admin key in the state row", "UPDATE vote_log SET admin = zeroblob(32)"),
+    ("24", "another name of the log", _LOG_RENAMED),
+    ("24", "a name that no log has", "UPDATE vote_log SET origin = 'a name' || char(10)"),
+    ("24", "a name that no log of facts has", "UPDATE ledger_log SET origin = 'a name' || char(10)"),
     ("24", "no state row", "DELETE FROM vote_log"),
     ("24", "a node that there is not", "INSERT INTO vote_tree VALUES (8, 0, zeroblob(32))"),
     ("reason", "a reason edited", _REASON),
     ("reason", "the reason of a resolution edited", _ADMINS_REASON),
     ("reason", "a reason of nothing", "INSERT INTO vote_reason VALUES ('x', 'y', x'00', 'z')"),
     ("reason", "a reason moved to another vote", _REASON_MOVED),
-    ("reason", "a reason deleted", "DELETE FROM vote_reason WHERE reason = 'I have seen it'"),
 )
 
 # The same in a ledger that is long enough to have them.
@@ -153,12 +157,13 @@ ATTACKS = (
     *(Attack(row, name, edits(sql), levels=_ALONE, crowded=True) for row, name, sql in _BATCHES),
     *(Attack("rules", name, after=edits(sql), levels=(EDIT, WITNESS_KEYS)) for name, sql in _RULES),
     *(Attack("26", name, deed, levels=_ALONE) for name, deed in _FACTS),
-    Attack("22", "a checkpoint less, and the node's row with it", _renumbered_checkpoints, levels=_ALONE),
+    Attack("22", "a checkpoint less, and the node's row with it", _renumbered_checkpoints, levels=_ALONE, allowed=True),
     Attack("23", "cosignatures stripped", _stripped("witness.example/"), levels=_ALONE),
     Attack("23", "one cosignature stripped", _stripped("witness.example/two"), levels=_ALONE),
     Attack("25", "a view without an entry in the place of the table", _view, levels=_ALONE),
     Attack("25", "a view in the place of the table", _same_view, levels=_ALONE),
     Attack("25", "a trigger gone", lambda at: at.edit_schema("DROP TRIGGER vote_ledger_stay"), levels=_ALONE),
+    Attack("reason", "a reason deleted", edits(_NO_REASON), levels=_ALONE, allowed=True),
     Attack("reason", "a reason of a forgotten fact put back", _forgotten_reason, levels=_ALONE),
     Attack("30", "a bundle with its own trust", levels=_ALONE, bundle=_own_trust),
     Attack("30", "a bundle with keys in a folder of it", levels=_ALONE, bundle=_own_keys),

@@ -1,0 +1,35 @@
+"""What a person said of a fact with the admin key, as readers are shown it."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from cortex.db.connect import Tx
+
+
+class PersonsWord(Struct, frozen=True, kw_only=True):
+    """What a person last said of a text with the admin key. The log has the key; who held it is not known."""
+
+    truth: Literal["true", "false", "open"]
+    key: str
+    reason: str | None
+    at: str
+    entry: int
+
+
+_TRUTHS: dict[int, Literal["true", "false", "open"]] = {1: "true", -1: "false", 0: "open"}
+
+
+def persons_word(tx: Tx, fact: str, digest: bytes) -> PersonsWord | None:
+    """The last resolution of a text; None where nobody gave one."""
+    row: Any = tx.execute(
+        "SELECT l.id - 1, l.timestamp, json_extract(l.event, '$.truth'), json_extract(l.event, '$.key'), r.reason"
+        " FROM vote_ledger AS l LEFT JOIN vote_reason AS r ON r.event_id = l.event_id"
+        " WHERE l.kind <> 'vote' AND l.kind = 'resolve' AND json_extract(l.event, '$.fact') = ?"
+        " AND json_extract(l.event, '$.fact_digest') = ? ORDER BY l.id DESC LIMIT 1",
+        (fact, digest.hex()),
+    ).fetchone()
+    if row is None:
+        return None
+    entry, at, truth, key, reason = row
+    return PersonsWord(truth=_TRUTHS[truth], key=key, reason=reason, at=at, entry=entry)
