@@ -18,6 +18,9 @@ TOOL_NAME_STYLES = ("underscore", "dotted")
 EMBEDDERS = ("local", "http", "none")
 FUSIONS = ("scores", "rrf")
 
+# What agents are called, everywhere.
+AGENT_PATTERN = rf"[A-Za-z0-9._@-]{{1,{limits.AGENT_CHARS_MAX}}}"
+
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 # One letter is a drive of Windows; a Path has one slash where the URL had two.
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/|(file):", re.IGNORECASE)
@@ -189,7 +192,7 @@ def _read_presets(given: Given) -> Value:
 PATH = Kind("a path", _read_path)
 PROJECT = Kind(f"a project name of 1 to {limits.NAME_CHARS_MAX} characters", _read_project)
 AGENT = _matching(
-    rf"[A-Za-z0-9._@-]{{1,{limits.AGENT_CHARS_MAX}}}",
+    AGENT_PATTERN,
     f"1 to {limits.AGENT_CHARS_MAX} of the characters A-Z a-z 0-9 . _ @ -",
 )
 PRESETS = Kind(f"a list, separated by commas, of {', '.join(TOOL_PRESETS)}", _read_presets)

@@ -186,6 +186,8 @@ PROOF_EXTRA_BYTES_MAX = 4 << 10
 TIMESTAMP_BYTES_MAX = 64 << 10
 TIMESTAMP_ROOTS_BYTES_MAX = 1 << 20
 TIMESTAMP_SECONDS = 10
+TIMESTAMP_RETRY_MS = 5_000
+TIMESTAMP_NAME_CHARS = 200
 
 # HTTP requests of ours under way at a time, in one process.
 POSTS_MAX = 64
@@ -201,6 +203,9 @@ WITNESS_ANSWER_BYTES_MAX = 64 << 10
 WITNESS_ATTEMPTS_MAX = 3
 WITNESS_SAID_CHARS = 200
 WITNESS_FILE_BYTES_MAX = 1 << 30
+# JSON writes one byte of a note as at most six.
+WITNESS_LINE_BYTES_MAX = 6 * NOTE_BYTES_MAX + 64
+WITNESS_RETRY_MS = 60_000
 WITNESS_GIT_SECONDS = 30
 WITNESS_HEAD_BYTES_MAX = 16 << 10
 WITNESS_BODY_BYTES_MAX = 64 << 10
@@ -235,6 +240,7 @@ VOTE_BATCH_LEAVES = 1_000
 VOTES_BATCH_MAX = 1_000
 SHOWN_VOTES = 20
 REASON_BYTES_MAX = 4 << 10
+EVENT_IDS_SORTED = 1 << 17
 EVENT_TEXT_CHARS_MAX = 256
 KEY_PROJECTS_MAX = 16
 CLOCK_AHEAD_SECONDS = 120
@@ -244,6 +250,7 @@ CLOCK_END = "2200-01-01T00:00:00.000000Z"
 # Keys of agents and of the admin, and the receipts that agents keep. A receipt's line holds its leaf twice (as ballot
 # and as text), a promise and a proof. The bounds of argon2id keep a junk file from taking all memory.
 OLD_KEYS_MAX = 1_000
+KEY_FILE_BYTES_MAX = 2 << 10
 PASSPHRASE_CHARS_MAX = 1_024
 PASSPHRASE_OPS_MAX = 16
 PASSPHRASE_MEMORY_BYTES_MAX = 1 << 30

@@ -475,13 +475,13 @@ class Methods:
         """
         return await self.call(SetPolicy(**_given(locals())))
 
-    async def confirm_clock(self) -> ClockConfirmed:
+    async def confirm_clock(self, *, preview: bool | None = None) -> ClockConfirmed:
         """Say with the admin key that the clock is right, although much time passed since the votes log's last event.
 
         Without that, a log takes no event that is more than 30 days later than the one before: one bad clock must not
-        end settling periods.
+        end settling periods. It cannot be taken back: look with `preview` first.
         """
-        return await self.call(ConfirmClock())
+        return await self.call(ConfirmClock(**_given(locals())))
 
     async def init_vote_ledger(self, *, confirm_clock: bool | None = None) -> VoteLogHead:
         """Begin the votes log where there is none: its admin key is made here, and its state signed.
@@ -549,7 +549,7 @@ class Methods:
     async def prove_vote(self, vote: str, *, output: str | None = None, text: bool | None = None) -> ProofOfVote:
         """Prove to an outsider that a vote was counted: its entry, the way to a signed checkpoint, and its reason.
 
-        Where the agent's own receipts are on this machine, the proof is added to them.
+        Where the agent's own receipts or its key are on this machine, the proof is added to its receipts.
         """
         return await self.call(ProveVote(**_given(locals())))
 

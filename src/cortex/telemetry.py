@@ -1,7 +1,6 @@
 """Figures of this process that others may read: counters and gauges, each declared once with its labels."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,13 +52,6 @@ def put(metric: Metric, *labels: str, value: float) -> None:
     with _changing:
         if _has_room(metric, labels):
             metric.values[labels] = value
-
-
-def metrics() -> Iterator[Metric]:
-    """Every metric that was declared, as it stands now."""
-    with _changing:
-        found = [Metric(each.name, each.kind, each.about, each.labels, dict(each.values)) for each in _METRICS.values()]
-    yield from found
 
 
 def _has_room(metric: Metric, labels: tuple[str, ...]) -> bool:

@@ -5,8 +5,12 @@ from datetime import UTC, datetime
 
 from cortex.errors import Invalid
 
+# The last instant that there is a stored form of.
+LAST = "9999-12-31T23:59:59.999999Z"
+
 # Hour 24 is read by some versions of Python and refused by others.
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ]((?!24)\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_STORED = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _NAIVE = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", re.ASCII)
 
 type_hint = "an RFC 3339 time with an offset or Z, such as 2026-03-01T09:00:00Z"
@@ -34,6 +38,17 @@ def canonical(value: str | datetime) -> str:
         return _render(moment)
     except (ValueError, OverflowError) as error:
         raise Invalid(f"{value.strip()!r} is not a time ({error})", f"give {type_hint}") from None
+
+
+def is_stored(given: str) -> bool:
+    """Whether a text is a time in the stored form; what others wrote into a file may be anything."""
+    if _STORED.fullmatch(given) is None:
+        return False
+    try:
+        datetime.fromisoformat(given)
+    except ValueError:
+        return False  # the 30th of February
+    return True
 
 
 def parse(stored: str) -> datetime:

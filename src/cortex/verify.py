@@ -64,6 +64,7 @@ _HASHES = "((?:[A-Za-z0-9+/]{43}=\n){0,53})"
 _PROOF = f"c2sp\\.org/tlog-proof@v1\n(?:extra ([A-Za-z0-9+/=]{{1,5464}})\n)?index {_NUMBER}\n{_HASHES}\n(?s:(.+))"
 
 Key = tuple[str, bytes, bytes]  # name, key id, and the public key or a signature by it
+Keys = list[tuple[int, Key]]  # each from the size of a log on
 Leaf = tuple[tuple[int, int], str, int, str, str, Any]  # batch, digest as JSON, idx, prev, ts, in leaf 0 the log's key
 Row = dict[str, Any]  # an object of a votes leaf
 Place = tuple[int, str, str]  # idx, prev, ts
@@ -372,9 +373,8 @@ class _Trust:
         """Hold a checkpoint against the threshold and the quorum, and say who signed it."""
         signed = len({public for public, good in _signed_by(note, known) if good})
         seen = {name for name, key in self.witnesses.items() if (lines := _cosigned_by(note, key)) and all(lines)}
-        told = (
-            f"signed by {signed} of {len(known)} log keys, cosigned by {len(seen)} of {len(self.witnesses)} witnesses"
-        )
+        told = f"signed by {signed} of {len(known)} log keys"
+        told += f", cosigned by {len(seen)} of {len(self.witnesses)} witnesses"
         bad = any(not all(_cosigned_by(note, key)) for key in self.witnesses.values())
         for name, (number, members) in self.groups.items():
             if len(seen.intersection(members)) >= number:
@@ -496,6 +496,10 @@ _DECIDED = {"verified": 1, "disputed": -1}
 def _micros(ts: str) -> int:
     passed = datetime.fromisoformat(ts.rstrip("Z")) - _EPOCH
     return (passed.days * 86_400 + passed.seconds) * _UNIT + passed.microseconds
+
+
+# The last time that there is.
+_LAST = _micros("9999-12-31T23:59:59.999999Z")
 
 
 def _packed(event_id: str) -> bytes:
@@ -728,7 +732,7 @@ class _Rules:
         if verdict not in _DECIDED or tally.resolved or self.policy["rule"] == "linear":
             tally.due = None
         elif verdict != before or (tally.due is None and tally.settled != _DECIDED[verdict]):
-            tally.due = due = ts + self.policy["settle_s"] * _UNIT
+            tally.due = due = min(ts + self.policy["settle_s"] * _UNIT, _LAST)
             heapq.heappush(self.waiting, (due, tally.fact, tally.digest))
 
     def _settle(self, ts: int) -> None:
@@ -901,9 +905,8 @@ class _Log:
         (idx, prev, ts), leaf = found or ((self.next, self.prev, self.ts), None)
         if leaf and self.size == 0 and (origin := self.book.begin(leaf, hashed, report)):
             report.origin, self.prev = origin, hashlib.sha256(origin.encode()).hexdigest()
-        report.fail(
-            "CHAIN_LINK", idx, "prev is not the hash of the leaf before, or of the origin", unless=prev == self.prev
-        )
+        linked = prev == self.prev
+        report.fail("CHAIN_LINK", idx, "prev is not the hash of the leaf before, or of the origin", unless=linked)
         report.fail("GAP", self.next, f"leaf {idx} stands where leaf {self.next} should", unless=idx == self.next)
         report.fail("TIME_ORDER", idx, f"{ts} is earlier than the leaf before", unless=ts >= self.ts)
         self.book.take(leaf, line[:-1], self, report)
@@ -938,14 +941,12 @@ class _Given(NamedTuple):
 def _own_notes(given: _Given, report: Report) -> _Given:
     """What witnesses have seen of this log is remembered as checkpoints are; what they hold of others is not."""
     mine = [note for note in given.seen if report.origin in ("", note.origin)]
-    other = len(given.seen) - len(mine)
-    report.say(f"{other} checkpoints of other logs, which witnesses hold, passed over", "--") if other else None
+    other = f"{len(given.seen) - len(mine)} checkpoints of other logs, which witnesses hold, passed over"
+    report.say(other, "--") if len(mine) < len(given.seen) else None
     return given._replace(notes=[*given.notes, *mine], seen=[])
 
 
-def _vouch(
-    own: list[Note], given: _Given, roots: dict[int, bytes], keys: list[tuple[int, Key]], report: Report
-) -> None:
+def _vouch(own: list[Note], given: _Given, roots: dict[int, bytes], keys: Keys, report: Report) -> None:
     """Hold the bundle's own checkpoints and the remembered ones against the roots of the log."""
     known, trust, seen = given.known(keys, report.origin), given.trust, dict[int, bytes]()
     if trust.keys and report.origin and not known(0):
@@ -960,9 +961,10 @@ def _vouch(
         elif not all(good) or not (good or remembered):
             report.fail("CHECKPOINT_SIG", where, "a bad signature" if good else "no signature by a known key")
         elif where not in roots:
-            ends = f"checkpoint covers {where} leaves, the export ends at {report.leaves}"
-            told = f"the remembered {ends}: an older export, or shortened"
-            report.fail(*(("ROLLBACK", where, told) if remembered else ("TRUNCATED", where, f"its own {ends}")))
+            told = (
+                f"checkpoint covers {where} leaves, the export ends at {report.leaves}: an older export, or shortened"
+            )
+            report.fail(*(("ROLLBACK", where, f"the remembered {told}") if remembered else ("TRUNCATED", where, told)))
         elif roots[where] != note.root:
             report.fail("HISTORY_REWRITTEN", where, "the checkpoint has another root than the leaves")
         one = not (good and all(good)) or seen.setdefault(where, note.root) == note.root
@@ -1045,10 +1047,8 @@ def _read_receipts(path: Path) -> Iterator[tuple[str, _Receipt]]:
             try:
                 given, leaf = _parse_receipt(line)
             except ValueError:
-                _need(
-                    not line.endswith(b"\n") and len(line) <= RECEIPT_BYTES_MAX, f"{path}: no receipt in line {number}"
-                )
-                return
+                torn = not line.endswith(b"\n") and len(line) <= RECEIPT_BYTES_MAX
+                return _need(torn, f"{path}: no receipt in line {number}")
             hashed = hashlib.sha256(b"\0" + given["leaf"].encode()).digest()
             yield leaf["event"]["id"], _Receipt(leaf["event"]["log"], leaf["idx"], hashed, [(path, place)])
 
@@ -1115,8 +1115,7 @@ def _check_receipts(log: _Log, given: _Given, report: Report) -> None:
             else:
                 counts[beyond if signed else unsigned] += 1
     for told, count in counts.items():
-        if count:
-            report.say(f"{count} {told}", "--")
+        report.say(f"{count} {told}", "--") if count else None
 
 
 def _parse_proof(text: str) -> tuple[int, list[bytes], Note]:
@@ -1126,13 +1125,6 @@ def _parse_proof(text: str) -> tuple[int, list[bytes], Note]:
         raise ValueError("not a proof in canonical form")
     note, _ = parse_note(matched[4]), _unbase64(matched[1] or "")
     return int(matched[2]), [_unbase64(part) for part in matched[3].split()], note
-
-
-def _named_fact(line: bytes) -> dict[str, Any]:
-    """Which text a leaf of the transactions is of, and whose: in the words of a ballot, to join their proofs."""
-    leaf = json.loads(line.decode())
-    told = {"fact": leaf["subject"], "fact_digest": leaf["digest"], "author": leaf["actor"]}
-    return told if leaf["kind"] in ("fact", "revise") else {}
 
 
 def _disclosed_fact(leaf: Leaf, disclosure: Any, report: Report) -> dict[str, Any]:
@@ -1187,11 +1179,11 @@ def _check_proof(document: dict[str, Any], given: _Given, report: Report) -> Non
     report.origin, report.leaves = note.origin, 1
     led = index == idx and _climb(hashlib.sha256(b"\0" + line).digest(), index, note.size, path) == note.root
     report.fail("PROOF", idx, "it does not lead from the leaf to the root of the checkpoint", unless=led)
-    fields = _named_fact(line) if leaf else {}
-    if leaf and disclosure is not None:
-        fields.update(_disclosed_fact(leaf, disclosure, report))
-    text = ", the text is its" if leaf and disclosure is not None else ""
-    report.say(f"leaf {idx} is under the checkpoint of {note.size}{text}")
+    told = json.loads(line.decode()) if leaf else {}
+    joins = {"fact": "subject", "fact_digest": "digest", "author": "actor"}.items()  # as ballots say, to join proofs
+    fields = {name: told[member] for name, member in joins} if told.get("kind") in ("fact", "revise") else {}
+    fields.update(text := _disclosed_fact(leaf, disclosure, report) if leaf and disclosure is not None else {})
+    report.say(f"leaf {idx} is under the checkpoint of {note.size}{', the text is its' if text else ''}")
     if vote:
         fields = _disclosed_event(vote, disclosure, report)
         _check_event(line, vote, note.origin, given.signatures, report)
@@ -1287,23 +1279,17 @@ def _read_checkpoints(paths: list[Path], report: Report) -> tuple[list[Note], li
     notes, seen = list[Note](), list[Note]()
     for path in paths:
         with _stream(path) as stream:
-            start = stream.read(1)
-            if start != b"{":
-                notes.append(parse_note(_read(path)))
-                continue
-            stream.seek(0)
+            single = stream.read(1) != b"{"
+            notes += [parse_note(_read(path))] if single else []
+            stream.seek(0, os.SEEK_END if single else os.SEEK_SET)
             for number, line in enumerate(iter(partial(stream.readline, LINE_BYTES_MAX * 4), b""), 1):
-                if line.endswith(b"\n") and line.strip():  # what has no end, its writer was stopped in
-                    seen.append(_parse_seen(line, f"{path}: no checkpoint in line {number}", report))
+                try:
+                    whole = line.endswith(b"\n") and line.strip()  # in what has no end, its writer was stopped
+                    seen += [parse_note(_members(_json(line.decode()), ["note"], report)["note"])] if whole else []
+                except _ERRORS:
+                    raise ValueError(f"{path}: no checkpoint in line {number}") from None
                 _need(len(seen) <= CHECKPOINTS_MAX, f"over {CHECKPOINTS_MAX} checkpoints")
     return notes, seen
-
-
-def _parse_seen(line: bytes, otherwise: str, report: Report) -> Note:
-    try:
-        return parse_note(_members(_json(line.decode()), ["note"], report)["note"])
-    except _ERRORS:
-        raise ValueError(otherwise) from None
 
 
 def _read_outside(
@@ -1340,8 +1326,7 @@ def verify_path(
         with ExitStack() as opened:
             document = _open(path, opened, report)
             (_check_log if "log" in document else _check_proof)(document, given, report)
-        trusted = bool(given.trust.keys)
-        report.say(f"origin {'trusted' if trusted else 'not checked (no --trust)'}", "ok" if trusted else "--")
+        report.say(*(("origin trusted",) if given.trust.keys else ("origin not checked (no --trust)", "--")))
     except _ERRORS as error:
         told = str(error) if type(error) in _PLAIN else "a file is damaged, not UTF-8, or not of the form expected"
         told = f"{error.filename or path}: {error.strerror}" if isinstance(error, OSError) else told
@@ -1353,24 +1338,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check a Cortex ledger bundle or proof offline.")
     parser.add_argument("path", type=Path)
     parser.add_argument("--trust", type=Path, help="keys to believe, lines of `log <vkey>` and others")
-    parser.add_argument(
-        "--checkpoint", type=Path, action="append", default=[], help="a checkpoint saved before, or a witness's file"
-    )
+    parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="a saved one, or a witness's file")
     parser.add_argument("--receipts", type=Path, action="append", default=[], help="receipts that an agent kept")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="processes for signatures")
     parser.add_argument("--no-signatures", action="store_true", help="leave the signatures of events out")
     parser.add_argument("--verdicts", action="store_true", help="tell verdicts and what agents have earned")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     given = parser.parse_args(argv)
-    report = verify_path(
-        given.path,
-        given.trust,
-        given.checkpoint,
-        receipts=given.receipts,
-        jobs=given.jobs,
-        signatures=not given.no_signatures,
-        verdicts=given.verdicts,
-    )
+    asked = {"receipts": given.receipts, "jobs": given.jobs, "verdicts": given.verdicts}
+    report = verify_path(given.path, given.trust, given.checkpoint, signatures=not given.no_signatures, **asked)
     print(json.dumps({"exit": report.exit_code, **vars(report)}) if given.json else report)
     return report.exit_code
 

@@ -171,9 +171,11 @@ class Attacked:
         for node in nodes:
             if node[0] >= limits.NODE_LEVEL_MIN:
                 self.sql.execute("INSERT INTO ledger_node SELECT id, ?, ?, ? FROM ledger_log", node)
+        # How many entries before the last one bear its time; the first entry counts twice.
+        clock = sum(ts == rows[-1][1] for _, ts in rows) - (rows[-1][1] != rows[0][1])
         self.sql.execute(
-            "UPDATE ledger_log SET size = ?, head = ?, range = ?, ts = ?",
-            (len(rows), rows[-1][0], merkle.range_encode(range_), rows[-1][1]),
+            "UPDATE ledger_log SET size = ?, head = ?, range = ?, ts = ?, clock = ?",
+            (len(rows), rows[-1][0], merkle.range_encode(range_), rows[-1][1], clock),
         )
 
     def root(self, size: int) -> bytes:
@@ -190,11 +192,16 @@ class Attacked:
         for seq, covered in enumerate(sizes, 1):
             root = self.root(covered)
             note = checkpoint.sign(checkpoint.Checkpoint(origin, covered, root), signer)
+            at = self.value("SELECT ts FROM transactions ORDER BY idx LIMIT 1 OFFSET ?", (covered - 1,))
             self.sql.execute(
-                "INSERT INTO ledger_checkpoint SELECT id, ?, ?, ?, ?, NULL, ts FROM ledger_log",
-                (seq, covered, root, note),
+                "INSERT INTO ledger_checkpoint SELECT id, ?, ?, ?, ?, NULL, ? FROM ledger_log",
+                (seq, covered, root, note, at),
             )
-        self.sql.execute("UPDATE ledger_log SET checkpoints = ?, sealed_size = ?", (len(sizes), size))
+        self.sql.execute(
+            "UPDATE ledger_log SET checkpoints = ?, sealed_size = ?, sealed_at ="
+            " (SELECT created_at FROM ledger_checkpoint ORDER BY seq DESC LIMIT 1)",
+            (len(sizes), size),
+        )
 
     def close(self) -> None:
         self.sql.close()

@@ -140,7 +140,8 @@ def test_a_log_cut_back_to_a_checkpoint_is_a_rollback_with_memory_and_only_with_
     attacked.sql.execute("DELETE FROM import_run WHERE idx >= 14")
     attacked.edit("DELETE FROM transactions WHERE idx >= 14")
     attacked.edit("DELETE FROM ledger_checkpoint WHERE tree_size > 14")
-    attacked.edit("UPDATE ledger_log SET checkpoints = 2, sealed_size = 14")
+    sealed_at = "(SELECT created_at FROM ledger_checkpoint WHERE tree_size = 14)"
+    attacked.edit(f"UPDATE ledger_log SET checkpoints = 2, sealed_size = 14, sealed_at = {sealed_at}")
     attacked.retree()
 
     assert {"ROLLBACK"} == codes(attacked.verified())

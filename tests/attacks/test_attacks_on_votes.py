@@ -15,9 +15,8 @@ The design's table of attacks says what must be printed; here is all that is. Wh
   there twice, EVENT_TWICE; the owner is also told KEY_NOT_VALID where its key is no longer the one, or not new.
 - The offline verifier reads a leaf in one form only: a name or a fact id that is none is LEAF_FORM there, and the owner
   is told that its signature is bad. An event signed for another log, or trust that nobody vouches for, is LEAF_FORM to the
-  owner and EVENT_SIG there. It
-  checks signatures last: what an event with a bad one brings about counts until then, so that weights which follow from
-  it differ from the owner's only where the owner's do not, and the other way round.
+  owner and EVENT_SIG there. It checks signatures last, so that what an event with a bad one brings about counts there:
+  of WEIGHT_POLICY, which only follows from such an event, one of the two may be told and the other not.
 
 Not found without memory, since nothing is wrong with what is there: another time of an entry, entries that are missing
 or replaced where the log's key sealed the rest (to the owner), or all keys did. Never found: what the server may always
@@ -55,6 +54,8 @@ from cortex.bench.attacking.ledgers import BuiltLedger
 
 AGENT, EVENT, KEY, TWICE = {"AGENT_SIG"}, {"EVENT_SIG"}, {"KEY_NOT_VALID"}, {"EVENT_TWICE"}
 STATE, WEIGHT, FORM, TEXT, TIME = {"STATE_POLICY"}, {"WEIGHT_POLICY"}, {"LEAF_FORM"}, {"FACT_CHANGED"}, {"TIME_ORDER"}
+# The index of ids has each once, so that a row with one of them again is not in it.
+INDEX = {"SCHEMA"}
 LINK, GAP, ORIGIN, MIRROR = {"CHAIN_LINK"}, {"GAP"}, {"ORIGIN"}, {"WEIGHT_MIRROR"}
 
 
@@ -115,19 +116,21 @@ ROWS = [
     added("a trusted agent without the admin key", FORM, EVENT),
     added("an agent whose name differs by case alone", KEY, KEY),
     Row("an untrusted agent that nobody asked for", LONGER, (STATE, NONE), (NONE, NONE)),
-    *(added(f"an old event again: {kind}", TWICE, TWICE) for kind in ("resolve", "policy")),
-    *(added(f"an old event again: {kind}", TWICE | KEY, TWICE) for kind in ("trust", "agent", "key", "admin")),
+    *(added(f"an old event again: {kind}", TWICE | INDEX, TWICE) for kind in ("resolve", "policy")),
+    *(added(f"an old event again: {kind}", TWICE | INDEX | KEY, TWICE) for kind in ("trust", "agent", "key", "admin")),
     # 14 to 16
     changed("two ids swapped", (LINK | STATE | TIME, TIME), (TIME, TIME)),
     added("a forged vote", AGENT, AGENT, STATE),
     added("a forged vote by a stranger's key", KEY, KEY),
     added("a vote of an agent that there is not", KEY, KEY),
     added("a vote by the key of another agent", KEY, KEY),
-    added("an old event again: vote", TWICE, TWICE, STATE),
+    added("an old event again: vote", TWICE | INDEX, TWICE, STATE),
     Row("a vote that the server signed for its agent", LONGER, (STATE | WEIGHT, NONE), (NONE, NONE)),
     # 17, 20
     Row("the tail deleted under a checkpoint", SHORTER, (NONE, NONE), (NONE, NONE), OF_THE_LAST),
     Row("an agent's last ballot dropped", SHORTER, (NONE, NONE), (NONE, NONE), OF_THE_LAST),
+    # 19: the admin key signed the root of that time, which who has all other keys cannot do.
+    changed("an entry changed in a log that was restored since", (NONE, NONE), (REWRITTEN, REWRITTEN)),
     # 21
     event("the key of an agent swapped", (EVENT | KEY | STATE | WEIGHT, EVENT | KEY | WEIGHT),
           (EVENT | KEY | STATE, EVENT | KEY)),

@@ -128,12 +128,7 @@ def found(at: Attacker, place: tuple[str, str], row: int, bit: int, *, thorough:
         at.sql.execute("ROLLBACK TO changed; RELEASE changed").fetchall()
 
 
-RUN = settings(
-    max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much]
-)
-
-
-@RUN
+@settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.sampled_from(ALL), st.integers(0, 200), st.integers(0, 8 * BYTES))
 def test_a_changed_bit_is_found(small: Attacker, place: tuple[str, str], row: int, bit: int) -> None:
     report = found(small, place, row, bit, thorough=True)
@@ -141,7 +136,7 @@ def test_a_changed_bit_is_found(small: Attacker, place: tuple[str, str], row: in
     assert (False, 1) == (report.ok, report.exit_code)
 
 
-@RUN
+@settings(max_examples=100, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.sampled_from(LARGE), st.integers(0, 200), st.integers(0, 8 * BYTES))
 def test_a_changed_bit_of_what_is_stored_of_tree_and_batches_is_found(
     large: Attacker, place: tuple[str, str], row: int, bit: int

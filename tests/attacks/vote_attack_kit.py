@@ -6,7 +6,7 @@ What depends on the level and the memory alone stands here, once for each shape 
 from typing import NamedTuple
 
 from cortex.bench.attacking.attacker import EDIT, LEVELS, LOG_KEY, OWN_KEY, REHASHED, WITNESS_KEYS
-from cortex.bench.attacking.verifiers import CHECKPOINT, NOTHING, RECEIPTS, REMEMBERED, Told
+from cortex.bench.attacking.verifiers import CHECKPOINT, NOTHING, RECEIPTS, REMEMBERED, AttackTold
 
 Codes = set[str]
 # To the owner, by `cortex vote-ledger verify`, and to an outsider, by `verify.py`.
@@ -93,13 +93,13 @@ class Row(NamedTuple):
     receipts: Receipts = NO_RECEIPT
     facts: Codes = NONE
 
-    def told(self, level: str) -> Told:
+    def told(self, level: str) -> AttackTold:
         """What everybody has to be told at a level."""
         number = 0 if level == EDIT else 1
         own = (self.edit, self.later)[number]
         owner, outsider = (one | other for one, other in zip(self.shape.shown[level], own, strict=True))
         seen, held = self.shape.checkpoint[level], self.receipts[number]
-        return Told(
+        return AttackTold(
             owner={
                 NOTHING: frozenset(owner),
                 REMEMBERED: frozenset(owner | self.shape.remembered),
@@ -126,7 +126,7 @@ class Case(NamedTuple):
     receipts: Both = (NONE, NONE)
     facts: Codes = NONE
 
-    def told(self, level: str) -> Told:
+    def told(self, level: str) -> AttackTold:
         """What everybody has to be told at a level."""
         assert level in self.levels
         shape = Shape({level: (NONE, NONE)}, self.remembered, {level: self.checkpoint})

@@ -271,7 +271,7 @@ def test_a_first_vote_that_is_refused_does_not_hide_where_the_admin_key_is(fact:
 def test_an_agent_that_is_new_by_a_slip_of_the_hand_is_told_of(fact: str) -> None:
     said("agent", "add", "reviewer")
 
-    slip = said("vote", fact, "1", "--agent", "reveiwer")
+    slip = said("vote", fact, "1", "--agent", "reviewwer")
     numbered = [said("vote", fact, "1", "--agent", f"worker-{number}") for number in (1, 2)]
 
     assert any("if agent reviewer was meant, withdraw this vote with 0 and vote as reviewer" in line for line in slip)

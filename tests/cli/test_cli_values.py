@@ -313,3 +313,14 @@ def test_click_knows_every_option_by_its_own_name() -> None:
 
     assert {"--tag", "--valid-from", "--db", "--project", "--json"} <= options
     assert "--tags" not in options
+
+
+def test_a_field_that_may_be_a_place_or_an_option_is_given_once() -> None:
+    fact = run(["--json", "store", "Invoices leave on the 3rd"]).body["id"]
+
+    place = run(["--json", "revise", fact, "Invoices leave on the 4th"])
+    option = run(["--json", "revise", fact, "--content", "Invoices leave on the 5th"])
+    both = run(["--json", "revise", fact, "one", "--content", "another"])
+
+    assert [2, 3] == [place.body["revision"], option.body["revision"]]
+    assert ("invalid", "content is given twice") == (both.error_kind, both.body["error"]["message"])

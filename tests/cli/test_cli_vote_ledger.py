@@ -47,6 +47,18 @@ def test_verifying_says_what_was_checked_and_ends_with_the_verdict(db: Path) -> 
     assert "signatures of agents and admins: 7 checked" in out
 
 
+def test_what_could_not_be_read_is_in_the_verdict(db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "witness").write_text("junk\n")
+    monkeypatch.setenv("CORTEX_WITNESSES", f"file:{tmp_path / 'witness'}")
+
+    code, out, _ = said(db, "vote-ledger", "verify")
+
+    last = out.splitlines()[-1]
+    assert 3 == code
+    assert last.startswith("could not check everything: nothing wrong in what was read (3 votes")
+    assert "witness: cannot be read" in last
+
+
 def test_what_was_left_out_is_in_the_verdict(db: Path) -> None:
     _, out, _ = said(db, "vote-ledger", "verify", "--no-signatures", "--no-policy", "--no-text")
 

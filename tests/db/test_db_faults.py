@@ -28,6 +28,7 @@ from faulty_disk import FOR_GOOD, Disk, Failure
 
 from cortex import limits
 from cortex.app import App
+from cortex.errors import Unavailable
 from cortex.ops.facts import NewFact, StoreFact, StoreFacts
 
 # Enough for every write of the batch below.
@@ -288,6 +289,24 @@ def test_a_disk_that_is_really_full_refuses_and_goes_on_when_there_is_space_agai
     assert "no space left" in str(result)
     assert [*stored, "there is space again"] == contents(path)
     assert verified(path).ok
+
+
+def test_a_file_that_is_opened_on_a_full_disk_says_that_it_is_full(small_disk: Path) -> None:
+    path, ballast = small_disk / "memory.db", small_disk / "ballast"
+    with memory(path) as app:
+        asyncio.run(app.call(StoreFact(content="one")))
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass  # it is full now
+
+    with pytest.raises(Unavailable, match="no space left"), memory(path) as app:
+        asyncio.run(app.call(StoreFact(content="two")))
+
+    ballast.unlink()
+    assert ["one"] == contents(path)
 
 
 def test_a_read_that_meets_a_failing_disk_is_told_so_and_others_go_on(path: Path, disk: Disk) -> None:

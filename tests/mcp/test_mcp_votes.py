@@ -136,3 +136,15 @@ def test_an_error_names_the_tool_and_a_vote_is_not_called_idempotent(tmp_path: P
 
     assert "invalid: cortex_vote_history has no field 'id' — it takes fact, limit, cursor" == wrong.text
     assert not tools["cortex_vote"]["annotations"]["idempotentHint"]
+
+
+def test_a_partial_verification_says_what_was_left_out(tmp_path: Path) -> None:
+    with connected(tmp_path, CORTEX_MCP_TOOLS="trust", CORTEX_AGENT="auditor") as client:
+        fact = client.call("cortex_store", {"content": "Invoices are sent on the 3rd"})
+        nothing = client.text("cortex_verify_votes")
+        client.call("cortex_vote", {"id": fact["id"], "vote": 1})
+
+        part = client.text("cortex_verify_votes", {"policy": False, "text": False})
+
+    assert nothing.startswith("Nothing was checked: this file has no votes log yet.")
+    assert part.startswith("Chain valid (1 vote, 0 Merkle roots; not checked: weights, texts).")

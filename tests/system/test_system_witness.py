@@ -264,6 +264,37 @@ def test_slow_and_idle_clients_are_hung_up_on_while_others_are_served(place: Pla
         connection.close()
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [b"P", b"POST /add-checkpoint HTTP/1.1\r\nX", b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 60000\r\n\r\n"],
+)
+def test_a_request_that_drips_is_hung_up_on_long_before_its_connection_would_be(place: Place, begun: bytes) -> None:
+    _, target = place.serving("WITNESS_REQUEST_SECONDS=1", "WITNESS_CONNECTION_SECONDS=600", "WITNESS_IDLE_SECONDS=600")
+    host, port = target.place.removeprefix("http://").split(":")
+
+    with socket.create_connection((host, int(port)), timeout=0.05) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        answered = False
+        try:
+            slow.sendall(begun)
+            while part := received(slow):
+                answered = answered or b"200 OK" in part
+                slow.sendall(b"x")
+        except OSError:
+            pass  # the witness has gone
+
+    assert answered
+    submitted(target, 5)
+
+
+def received(connection: socket.socket) -> bytes:
+    """What came, something where nothing came yet, nothing after the end."""
+    try:
+        return connection.recv(1 << 16)
+    except TimeoutError:
+        return b"nothing yet"
+
+
 def test_more_connections_than_there_are_threads_are_turned_away_for_the_moment(place: Place) -> None:
     process, target = place.serving("WITNESS_THREADS_MAX=2", "WITNESS_CONNECTION_SECONDS=600")
     host, port = target.place.removeprefix("http://").split(":")

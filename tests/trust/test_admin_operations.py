@@ -15,11 +15,14 @@ from cortex.errors import ClockAhead, Conflict, CortexError, Forbidden, Invalid,
 from cortex.ops.admin import LockAdmin, RotateAdmin, ShowAdmin, UnlockAdmin
 from cortex.ops.agent_changes import TrustAgent
 from cortex.ops.agents import AddAgent, ShowAgent
+from cortex.ops.node import InitNode
 from cortex.ops.policies import ConfirmClock, SetPolicy
 from cortex.ops.registry import Request
 from cortex.ops.resolving import ResolveFact
+from cortex.ops.vote_ledger import InitVoteLog
 from cortex.ops.votes import CastVote, ReadVotes
-from cortex.trust import private
+from cortex.trust import keyfiles, private
+from cortex.trust import log as logs
 from cortex.trust.adminkey import AdminKeyFile, Hardness
 from cortex.trust.policy import WEIGHTED
 from opened import Memory
@@ -345,6 +348,77 @@ def test_facts_are_judged_by_new_rules_at_once(begun: Memory) -> None:
     assert 1.1 == linear.consensus_score
 
 
+# Where the settings say where the admin key is.
+
+
+def node_of(memory: Memory) -> str:
+    """The node's name in the origin of the transactions log; empty where there is none."""
+    row = memory.sql().execute("SELECT origin FROM ledger_log").fetchone()
+    return row[0].split("/")[2] if row else ""
+
+
+def test_both_logs_of_a_file_name_the_same_node(memory: Memory) -> None:
+    origin = memory.call(InitVoteLog()).origin
+
+    assert node_of(memory) == origin.split("/")[2]
+
+
+def test_a_log_is_begun_with_the_key_that_a_killed_process_left(opening: Opening, tmp_path: Path) -> None:
+    place = tmp_path / "usb" / "admin.key"
+    memory = opening(admin_key=str(place))
+    memory.store("one")
+    left = AdminKeyFile(place, logs.new_origin(node_of(memory)), EASY)
+    key = left.make()
+
+    memory.call(AddAgent(name="ann"))
+
+    origin = memory.call(InitVoteLog()).origin
+    assert (left.origin, key.public.hex()) == (origin, memory.call(ShowAgent(name="ann")).admin)
+
+
+def test_the_admin_key_of_another_log_begins_none_and_nothing_is_written(opening: Opening, tmp_path: Path) -> None:
+    place = tmp_path / "admin.key"
+    first = opening(admin_key=str(place))
+    first.call(InitVoteLog())
+    held = place.read_bytes()
+    with Memory(tmp_path / "second.db", first.home, first.clock, admin_key=str(place)) as second:
+        for request in (InitNode(), InitVoteLog(), AddAgent(name="ann")):
+            refused(second, request, Conflict, "admin key of another log")
+
+        assert ("", held) == (node_of(second), place.read_bytes())
+        second.store("one")
+        refused(second, InitVoteLog(), Conflict, "set it per database")
+
+
+@pytest.mark.parametrize("shown", ["agent", "custody", "locked", "next", "verified"])
+def test_a_key_whose_log_was_used_begins_no_other(opening: Opening, tmp_path: Path, shown: str) -> None:
+    memory = opening(admin_key=str(tmp_path / "admin.key"))
+    memory.store("one")
+    file = AdminKeyFile(tmp_path / "admin.key", logs.new_origin(node_of(memory)), EASY)
+    file.make(SECRET if shown == "locked" else None)
+    match shown:
+        case "agent":
+            keyfiles.make(keyfiles.agent_path(memory.home, file.origin, "ann"), "ann", file.origin)
+        case "custody":
+            keyfiles.make(keyfiles.custody_path(memory.home, file.origin, "ann"), "ann", file.origin)
+        case "next":
+            file.prepare_next()
+        case "verified":
+            (memory.home / "verified").mkdir(parents=True, exist_ok=True)
+            (memory.home / "verified" / "0.json").write_text(f'{{"votes":{{"origin":"{file.origin}"}}}}')
+
+    refused(memory, InitVoteLog(), Conflict, "admin key of another log")
+
+
+def test_requests_that_begin_a_log_at_once_begin_one(opening: Opening, tmp_path: Path) -> None:
+    memory = opening(admin_key=str(tmp_path / "admin.key"))
+
+    done = memory.together([AddAgent(name=name) for name in "abcd"])
+
+    assert ["registered"] * 4 == [each.change for each in done]
+    assert [1] == [count for (count,) in memory.sql().execute("SELECT count(*) FROM vote_log")]
+
+
 # A clock that jumped.
 
 
@@ -388,6 +462,39 @@ def test_within_thirty_days_there_is_nothing_to_confirm(begun: Memory) -> None:
 
     refused(begun, ConfirmClock(), Conflict, "nothing to confirm")
     assert "trusted" == begun.call(TrustAgent(name="bob", level="trusted")).level
+
+
+def test_what_would_be_confirmed_is_shown_before_it_is(begun: Memory) -> None:
+    before = begun.clock.at
+    refused(begun, ConfirmClock(preview=True), Conflict, "nothing to confirm")
+    begun.clock.advance(days=60)
+
+    shown = begun.call(ConfirmClock(preview=True))
+
+    assert (before, begun.clock.at, None, None) == (shown.before, shown.at, shown.entry, shown.hash)
+    refused(begun, TrustAgent(name="bob", level="trusted"), ClockAhead, "more than 30 days after")
+    assert 2 == begun.call(ConfirmClock()).entry
+
+
+@pytest.mark.parametrize("at", [limits.CLOCK_END, "9999-12-31T23:59:59.5Z"])
+def test_a_clock_centuries_ahead_is_never_confirmed_and_signs_nothing(begun: Memory, at: str) -> None:
+    fact, now = begun.store("Invoices leave on the 3rd"), begun.clock.at
+    begun.clock.set(at)
+
+    for request in (ConfirmClock(), ConfirmClock(preview=True), SetPolicy(rule="linear")):
+        refused(begun, request, ClockAhead, "none is believed")
+    refused(begun, CastVote(id=fact.id, vote=1, agent="bob"), ClockAhead, "none is believed")
+
+    begun.clock.set(now)
+    assert 2 == begun.call(CastVote(id=fact.id, vote=1, agent="bob")).entry
+
+
+def test_a_clock_centuries_ahead_begins_no_log(memory: Memory) -> None:
+    memory.clock.set(limits.CLOCK_END)
+
+    refused(memory, InitVoteLog(), ClockAhead, "none is believed")
+
+    assert not (memory.home / "admin").exists()
 
 
 def test_a_jump_is_confirmed_with_the_admin_key_only(begun: Memory) -> None:

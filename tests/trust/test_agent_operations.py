@@ -154,7 +154,7 @@ def test_an_admin_key_that_was_rotated_elsewhere_vouches_for_nobody(memory: Memo
     AdminKeyFile(path, origin).make()
 
     assert "untrusted" == memory.call(AddAgent(name="bob")).level
-    refused(memory, AddAgent(name="cem", trust="trusted"), KeyNotValid, "not the admin key of this log any more")
+    refused(memory, AddAgent(name="cem", trust="trusted"), KeyNotValid, "not the admin key of this log")
 
 
 def test_a_name_that_is_taken_is_refused_before_a_key_is_made(memory: Memory, tmp_path: Path) -> None:
@@ -475,6 +475,7 @@ def test_a_key_gives_another_no_more_projects_than_it_has(memory: Memory, tmp_pa
     for number, wider in enumerate((["*"], ["bil*"], ["mail", "post"], ["bill?"], ["m*"])):
         out = str(tmp_path / f"{number}.key")
         refused(memory, AddAgentKey(name="bob", out=out, projects=wider), Forbidden, "let the admin key sign")
+        assert not Path(out).exists()
     narrower = memory.call(AddAgentKey(name="bob", out=str(tmp_path / "a.key"), projects=["billing", "bill*"]))
     same = memory.call(AddAgentKey(name="bob", out=str(tmp_path / "b.key")))
 
@@ -490,8 +491,31 @@ def test_a_device_key_that_an_attempt_before_left_is_used_and_one_that_is_known_
     added = memory.call(AddAgentKey(name="bob", out=str(tmp_path / "device.key")))
 
     assert left.public.hex() == added.public
+    assert "an interrupted attempt" in added.notes[0]
     refused(memory, AddAgentKey(name="bob", out=str(tmp_path / "device.key")), Conflict, "was in this log before")
     assert left == keyfiles.load(tmp_path / "device.key")
+
+
+def test_a_device_key_that_is_refused_by_the_log_alone_leaves_no_file(memory: Memory, tmp_path: Path) -> None:
+    memory.call(AddAgent(name="bob"))
+    with memory.sql() as connection:
+        connection.execute("UPDATE vote_seal SET restored = 1")
+
+    refused(memory, AddAgentKey(name="bob", out=str(tmp_path / "device.key")), Unavailable, "put back from a backup")
+
+    assert not (tmp_path / "device.key").exists()
+
+
+@pytest.mark.parametrize("text", ["", "my shopping list"])
+def test_a_file_that_is_no_key_is_not_replaced_by_a_device_key(memory: Memory, tmp_path: Path, text: str) -> None:
+    memory.call(AddAgent(name="bob"))
+    place = tmp_path / "device.key"
+    place.write_text(text)
+    place.chmod(0o600)
+
+    refused(memory, AddAgentKey(name="bob", out=str(place)), Unavailable, "is not an agent's key")
+
+    assert text == place.read_text()
 
 
 # Rotating.
@@ -622,6 +646,9 @@ def test_whenever_it_is_killed_the_same_command_finishes_it(memory: Memory, word
             if command == "rotate" or name not in [agent.name for agent in again.call(ListAgents()).agents]:
                 again.call(AddAgent(name=name) if command == "add" else RotateAgentKey(name=name))
             assert name == again.call(CastVote(id=fact.id, vote=1, agent=name)).agent
+        # Each rotation keeps the key before and looks for a free name for it.
+        for kept in memory.home.glob("agents/*/*.key.[0-9]*"):
+            kept.unlink()
 
     assert 3 <= kill_at < 99
 

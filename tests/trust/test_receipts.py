@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from cortex import limits
 from cortex.errors import Corrupt, Invalid, TooLarge, Unavailable
-from cortex.trust import receipts
+from cortex.ledger.memory import ReceiptsMark
+from cortex.trust import receipt_marks, receipts
+from cortex.trust.receipt_marks import ReceiptsReading
 from cortex.trust.receipts import AgentReceipt
 
 SEED = 20_261_121
@@ -321,6 +323,105 @@ def test_a_file_at_its_limit_takes_no_more(path: Path) -> None:
         receipts.append(path, receipt("b"))
 
     assert limits.RECEIPTS_BYTES_MAX == path.stat().st_size
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=6))
+def test_what_a_file_lacks_is_what_none_of_its_lines_says(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[str, int]]
+) -> None:
+    path = tmp_path_factory.mktemp("receipts") / "bob.receipts"
+    for name, idx in lines:
+        receipts.append(path, receipt(name, idx))
+
+    lacking = {(name, idx) for name in "abc" for idx in range(3) if receipt_marks.lacks(path, name, idx)}
+
+    assert lacking == {(name, idx) for name in "abc" for idx in range(3)} - set(lines)
+
+
+def test_an_id_that_stands_elsewhere_in_a_line_is_no_receipt_of_it(path: Path) -> None:
+    receipts.append(path, AgentReceipt(ballot={"id": "a", "fact": "b"}, sig="ab" * 64, idx=0, leaf='{"id":"b"}'))
+
+    assert [False, True] == [receipt_marks.lacks(path, name, 0) for name in "ab"]
+
+
+def test_a_receipt_that_a_crash_cut_short_is_lacking(path: Path) -> None:
+    receipts.append(path, receipt("a"))
+    receipts.append(path, receipt("b"))
+    path.write_bytes(path.read_bytes()[:-20])
+
+    assert [False, True] == [receipt_marks.lacks(path, name, 0) for name in "ab"]
+
+
+def read_on(path: Path, mark: ReceiptsMark | None = None) -> tuple[list[str], ReceiptsMark | None]:
+    """The ids that a reading gives part by part, and the mark for the next one."""
+    reading = ReceiptsReading(path, mark)
+    try:
+        reading.open()
+        parts = list(iter(reading.part, []))
+        return [placed.receipt.id for part in parts for placed in part], reading.mark()
+    finally:
+        reading.close()
+
+
+def test_a_reading_goes_on_from_the_mark_of_the_one_before(path: Path) -> None:
+    assert ([], None) == read_on(path)
+    receipts.append(path, receipt("a"))
+    first, mark = read_on(path)
+    for name in "bc":
+        receipts.append(path, receipt(name))
+
+    second, later = read_on(path, mark)
+    path.write_bytes(path.read_bytes() + b'{"ballot":')
+    third, last = read_on(path, later)
+
+    assert [["a"], ["b", "c"], []] == [first, second, third]
+    assert later == last
+
+
+@pytest.mark.parametrize("change", ["shorter", "beginning", "end", "gone"])
+def test_a_mark_of_a_file_that_is_another_is_not_used(path: Path, change: str) -> None:
+    for number in range(100):
+        receipts.append(path, receipt(f"{number:02}"))
+    _, mark = read_on(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    changed = {
+        "shorter": lines[:99],
+        "beginning": [lines[0].replace(b'"00"', b'"xx"'), *lines[1:], lines[0]],
+        "end": [*lines[:99], lines[99].replace(b'"99"', b'"xx"'), lines[0]],
+        "gone": [],
+    }[change]
+    path.write_bytes(b"".join(changed))
+
+    assert len(changed) == len(read_on(path, mark)[0])
+
+
+def test_a_reading_gives_parts_of_a_bounded_size(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RECEIPTS_PART", 3)
+    for number in range(7):
+        receipts.append(path, receipt(f"{number}", promise="x" * (100 if number < 6 else 10)))
+    reading = ReceiptsReading(path)
+    reading.open()
+
+    by_count = [len(part) for part in iter(reading.part, [])]
+    reading.close()
+    monkeypatch.setattr(limits, "RECEIPTS_PART_BYTES", 1)
+    reading.open()
+    by_bytes = [len(part) for part in iter(reading.part, [])]
+    reading.close()
+
+    assert [3, 3, 1] == by_count
+    assert [2, 2, 2, 1] == by_bytes
+
+
+def test_damage_after_the_mark_is_named_by_where_it_stands(path: Path) -> None:
+    receipts.append(path, receipt("a"))
+    _, mark = read_on(path)
+    receipts.append(path, receipt("b"))
+    assert mark is not None
+    path.write_bytes(path.read_bytes() + b"junk\n")
+
+    with pytest.raises(Corrupt, match=f"line 2 after byte {mark.offset}"):
+        read_on(path, mark)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX files")

@@ -12,6 +12,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
+from cortex import limits
 from cortex.errors import (
     BadSignature,
     ClockAhead,
@@ -25,12 +26,14 @@ from cortex.errors import (
     NotFound,
     Retracted,
     RevisionConflict,
+    TooLarge,
     WrongLog,
 )
 from cortex.ids import uuid7
 from cortex.ops.agents import AddAgent, ListAgents, ShowAgent
 from cortex.ops.facts import ForgetFact, RetractFact, ReviseFact
 from cortex.ops.policies import SetPolicy
+from cortex.ops.resolving import ResolveFact
 from cortex.ops.submitting import SubmitEvent, SubmittedEvent
 from cortex.ops.views import ShowFact
 from cortex.ops.votes import CastVote, ReadVotes
@@ -239,6 +242,16 @@ def test_an_event_two_minutes_ahead_is_taken(remote: Remote, memory: Memory) -> 
     assert 2 == remote.submit(remote.agent(ANN, at=ahead)).entry
 
 
+def test_a_policy_from_another_machine_confirms_a_jump_of_the_clock_only_if_it_changes_nothing(remote: Remote) -> None:
+    remote.memory.clock.advance(days=limits.CLOCK_JUMP_DAYS, microseconds=1)
+
+    remote.refused(remote.by_admin("policy", policy=policy.LINEAR), ClockAhead, "more than 30 days after")
+    remote.submit(remote.by_admin("policy", policy=policy.WEIGHTED))
+    remote.submit(remote.by_admin("policy", policy=policy.LINEAR))
+
+    assert "linear" == remote.memory.call(SetPolicy()).policy["rule"]
+
+
 def test_a_key_gives_another_no_more_projects_than_it_has(remote: Remote) -> None:
     remote.submit(remote.agent(ANN, projects=["mail"]))
 
@@ -274,6 +287,51 @@ def test_a_reason_goes_with_a_resolution_and_its_salt(remote: Remote) -> None:
     remote.refused(given(agent, reason="x", salt="00" * 16), Invalid, "of kind resolve")
     remote.refused(given(signed, reason="x"), Invalid, "go together")
     remote.refused(given(signed, reason="x", salt="00" * 16), Invalid, "not the one")
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("a\0b", Invalid),
+        ("a\x1b[2J", Invalid),
+        ("a\rb", Invalid),
+        ("a\x85b", Invalid),
+        (" \n", Invalid),
+        ("\ud800", Invalid),
+        ("x" * (limits.REASON_BYTES_MAX + 1), TooLarge),
+    ],
+    ids=ascii,
+)
+def test_a_reason_is_readable_text_of_a_bounded_size_whoever_signs(
+    remote: Remote, reason: str, kind: type[CortexError]
+) -> None:
+    fact = remote.memory.store("Invoices leave on the 3rd")
+    signed = remote.resolve(fact.id)
+
+    with pytest.raises(kind, match="reason"):
+        remote.memory.call(
+            SubmitEvent(kind="resolve", event=signed.event, sigs=signed.sigs, reason=reason, salt="00" * 16)
+        )
+    with pytest.raises(kind, match="reason"):
+        remote.memory.call(ResolveFact(id=fact.id, truth="true", reason=reason))
+
+
+def test_a_reason_may_have_lines_and_any_script(memory: Memory) -> None:
+    fact, reason = memory.store("Invoices leave on the 3rd"), "seen:\n\tон\u00a0сказал 👩\u200d🔬"
+
+    memory.call(ResolveFact(id=fact.id, truth="true", reason=reason))
+
+    told = memory.call(ReadVotes(id=fact.id)).resolution
+    assert told is not None
+    assert reason == told.reason
+
+
+def test_a_salt_of_half_a_byte_is_refused(remote: Remote) -> None:
+    signed = remote.resolve(remote.memory.store("Invoices leave on the 3rd").id)
+
+    given = SubmitEvent(kind="resolve", event=signed.event, sigs=signed.sigs, reason="x", salt="0" * 33)
+
+    remote.refused(given, Invalid, "salt")
 
 
 _values = st.recursive(

@@ -5,9 +5,9 @@ import random
 from pathlib import Path
 
 import pytest
-from vote_kit import VoteLog
+from vote_kit import VoteLog, fact_id
 
-from cortex import verify
+from cortex import times, verify
 from cortex.trust import log as logs
 from cortex.trust.policy import LINEAR, WEIGHTED, Policy, Prior
 
@@ -56,12 +56,32 @@ def _exported(log: VoteLog, path: Path) -> Path:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_both_compute_the_same_verdicts_and_evidence(tmp_path: Path, seed: int) -> None:
-    log = _random_log(tmp_path / "log", seed)
+    _same_in_both(_random_log(tmp_path / "log", seed), tmp_path)
+
+
+def test_both_settle_at_the_end_of_time_what_would_fall_due_after_it(tmp_path: Path) -> None:
+    log = VoteLog(tmp_path / "log")
+    names = log.agents(5)
+    log.at = "9999-12-31T12:00:00.000000Z"
+    log.policy(WEIGHTED)
+    for name in names:
+        log.vote(name, 1)
+    before = log.value("SELECT due, settled FROM vote_tally")
+
+    log.at = times.LAST
+    log.vote(names[0], 2)
+
+    after = log.value("SELECT settled FROM vote_tally WHERE fact = ?", (fact_id(1),))
+    assert (times.LAST, 1) == (before, after)
+    _same_in_both(log, tmp_path)
+
+
+def _same_in_both(log: VoteLog, folder: Path) -> None:
     tallies = log.tx.execute("SELECT fact, lower(hex(digest)), sigma_e6, verdict, tenths, resolved FROM vote_tally")
     agents = log.tx.execute("SELECT name, level, for_e6, against_e6, day FROM vote_agent").fetchall()
     expected = sorted(tallies)
 
-    report = verify.verify_path(_exported(log, tmp_path / "votes.json"), verdicts=True)
+    report = verify.verify_path(_exported(log, folder / "votes.json"), verdicts=True)
 
     names = ("fact", "digest", "sigma_e6", "verdict", "tenths", "resolved")
     assert [] == report.findings

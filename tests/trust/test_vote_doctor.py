@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.opened import Clock, Memory
 
 from cortex.ops.admin import RotateAdmin
 from cortex.ops.doctor import Check, Diagnose
 from cortex.ops.node import InitNode
 from cortex.ops.votes import CastVote
-from tests.opened import Clock, Memory
 
 
 @pytest.fixture

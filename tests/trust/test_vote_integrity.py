@@ -68,7 +68,7 @@ def test_a_log_with_events_of_every_kind_raises_nothing(log: VoteLog) -> None:
     report = log.verified()
 
     assert [] == report.findings
-    assert ["schema", "integrity", "checkpoints", "signatures", "policy"] == report.passes
+    assert ["schema", "structure", "integrity", "checkpoints", "signatures", "policy"] == report.passes
     assert "this node's key" == report.checkpoint_key
 
 

@@ -1,16 +1,19 @@
 """What the operations on the votes log as a whole promise: begin, sign, witness, go on after a backup, show to others."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.ledger.test_timestamp import made_authority
 
-from cortex import maintenance, settings
+from cortex import limits, maintenance, settings
 from cortex.errors import Corrupt, Forbidden, Invalid, NotFound, Unavailable
 from cortex.ledger import checkpoint, cosignature
+from cortex.ledger import memory as remembered
 from cortex.ops.agents import AddAgent
 from cortex.ops.checking import VotesReport
 from cortex.ops.facts import ForgetFact, ReviseFact
@@ -175,7 +178,7 @@ def test_a_sound_log_verifies_whole_and_then_what_is_new(memory: Memory) -> None
 
     assert (True, 0, 3) == (whole.ok, whole.checked_from, whole.size)
     assert (True, 3, 4) == (partial.ok, partial.checked_from, partial.size)
-    assert {"schema", "integrity", "checkpoints", "signatures", "policy", "text"} == set(whole.passes)
+    assert {"schema", "structure", "integrity", "checkpoints", "signatures", "policy", "text"} == set(whole.passes)
 
 
 def test_without_a_log_nothing_is_checked(memory: Memory) -> None:
@@ -189,7 +192,7 @@ def test_what_is_left_out_is_said(memory: Memory) -> None:
 
     report = memory.call(VerifyVotes(signatures=False, policy=False, text=False))
 
-    assert ["schema", "integrity", "checkpoints"] == report.passes
+    assert ["schema", "structure", "integrity", "checkpoints"] == report.passes
 
 
 def test_each_run_is_written_down(memory: Memory) -> None:
@@ -342,10 +345,162 @@ def test_a_damaged_file_of_receipts_is_told_and_named_ones_are_refused(memory: M
 
     report = memory.call(VerifyVotes())
 
-    assert report.ok
-    assert any("cannot be read" in told for told in report.outside)
+    assert (True, 3) == (report.ok, report.exit_code)
+    assert ["receipts ann.receipts: cannot be read"] == [told.split(" (")[0] for told in report.unchecked]
+    assert set(report.unchecked) <= set(report.outside)
     with pytest.raises(Corrupt):
         memory.call(VerifyVotes(receipts=[str(place)]))
+    with pytest.raises(NotFound):
+        memory.call(VerifyVotes(receipts=[f"{place}.not"]))
+
+
+def test_a_witness_that_cannot_be_read_leaves_the_log_unchecked_and_findings_count_more(
+    opening: Opening, tmp_path: Path
+) -> None:
+    memory = opening(witnesses=f"file:{tmp_path / 'witness'}")
+    fact = memory.store("one")
+    memory.call(CastVote(id=fact.id, vote=1))
+    (tmp_path / "witness").write_text("junk\n")
+
+    unread = memory.call(VerifyVotes())
+    with memory.sql() as connection:
+        connection.execute("UPDATE vote_tally SET sigma_e6 = 1")
+    found = memory.call(VerifyVotes())
+
+    assert (True, 3, 1) == (unread.ok, unread.exit_code, len(unread.unchecked))
+    assert (False, 1, 1) == (found.ok, found.exit_code, len(found.unchecked))
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a folder that may not be read")
+def test_a_folder_of_receipts_that_may_not_be_read_leaves_the_log_unchecked(memory: Memory) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    origin = memory.call(InitVoteLog()).origin
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    folder = keyfiles.receipts_path(memory.home, origin, "ann").parent
+    folder.chmod(0o300)
+
+    report = memory.call(VerifyVotes())
+    folder.chmod(0o700)
+
+    assert 3 == report.exit_code
+
+
+# What is remembered of it.
+
+
+def test_what_receipts_do_not_bear_out_is_not_remembered_as_good(memory: Memory, tmp_path: Path) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    memory.call(VerifyVotes())
+    memory.call(Backup(target=str(tmp_path / "backup.db")))
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    older(memory, tmp_path / "backup.db")
+
+    with memory.reopen() as again:
+        again.call(CastVote(id=fact.id, vote=-1, agent="bob"))
+        found = again.call(VerifyVotes())
+        kept = remembered.load(memory.home, memory.path).votes
+
+    assert {"PROMISE_BROKEN"} == codes(found)
+    assert kept is not None
+    assert 1 == kept.size
+
+
+def test_an_incremental_run_compares_the_receipts_that_came_since(memory: Memory) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    for vote in (1, -1):
+        memory.call(CastVote(id=fact.id, vote=vote, agent="ann"))
+    whole = memory.call(VerifyVotes())
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+
+    partial = memory.call(VerifyVotes(incremental=True))
+    nothing = memory.call(VerifyVotes(incremental=True))
+    again = memory.call(VerifyVotes())
+
+    assert [2, 1, 0, 3] == [compared(report) for report in (whole, partial, nothing, again)]
+
+
+def compared(report: VotesReport) -> int:
+    """How many receipts a report says were compared."""
+    return next(int(told.split()[1]) for told in report.outside if told.startswith("receipts: "))
+
+
+def test_a_file_of_receipts_that_changed_before_the_mark_is_read_whole(memory: Memory) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    origin = memory.call(InitVoteLog()).origin
+    for vote in (1, -1, 0):
+        memory.call(CastVote(id=fact.id, vote=vote, agent="ann"))
+    memory.call(VerifyVotes())
+    place = keyfiles.receipts_path(memory.home, origin, "ann")
+    lines = place.read_bytes().splitlines(keepends=True)
+
+    place.write_bytes(b"".join(lines[1:]))
+    shorter = memory.call(VerifyVotes(incremental=True))
+    place.write_bytes(b"".join([*reversed(lines), lines[0]]))
+    other = memory.call(VerifyVotes(incremental=True))
+    place.unlink()
+    gone = memory.call(VerifyVotes(incremental=True))
+
+    assert [2, 4] == [compared(shorter), compared(other)]
+    assert "receipts: none" in gone.outside
+
+
+def test_receipts_that_are_missed_by_an_incremental_run_are_found_by_each_run_after_it(memory: Memory) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    origin = memory.call(InitVoteLog()).origin
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    memory.call(VerifyVotes())
+    ((vote_id, kept),) = held(memory).items()
+    place = keyfiles.receipts_path(memory.home, origin, "ann")
+    receipts.append(place, structs.replace(kept, idx=0, promise=None))
+
+    found = [memory.call(VerifyVotes(incremental=True)) for _ in range(2)]
+
+    assert [{"RECEIPT_MISSING"}] * 2 == [codes(report) for report in found]
+    assert all(vote_id in report.findings[0].what for report in found)
+
+
+def test_receipts_of_entries_that_are_not_there_yet_are_looked_at_by_each_run(memory: Memory) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    origin = memory.call(InitVoteLog()).origin
+    memory.call(CastVote(id=fact.id, vote=1, agent="ann"))
+    ((_, kept),) = held(memory).items()
+    place = keyfiles.receipts_path(memory.home, origin, "ann")
+    receipts.append(place, structs.replace(kept, ballot={**kept.ballot, "id": "later"}, idx=3, promise=None))
+
+    before = [memory.call(VerifyVotes(incremental=True)) for _ in range(2)]
+    memory.call(CastVote(id=fact.id, vote=-1, agent="bob"))
+    after = memory.call(VerifyVotes(incremental=True))
+
+    assert [True, True] == [report.ok for report in before]
+    assert all(any("not there yet" in told for told in report.outside) for report in before)
+    assert {"RECEIPT_MISSING"} == codes(after)
+
+
+def test_a_ballot_that_was_handed_in_again_is_no_finding_in_parts_either(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RECEIPTS_PART", 1)
+    fact = memory.store("one")
+    agent(memory)
+    origin = memory.call(InitVoteLog()).origin
+    for vote in (1, -1, 0):
+        memory.call(CastVote(id=fact.id, vote=vote, agent="ann"))
+    place = keyfiles.receipts_path(memory.home, origin, "ann")
+    lines = place.read_bytes().splitlines(keepends=True)
+    first = next(iter(held(memory).values()))
+    place.unlink()
+    receipts.append(place, structs.replace(first, idx=0))
+    place.write_bytes(place.read_bytes() + b"".join(lines))
+
+    report = memory.call(VerifyVotes())
+
+    assert (True, 4) == (report.ok, compared(report))
 
 
 # Showing to others.
@@ -393,6 +548,23 @@ def test_a_vote_is_proved_by_id_and_by_number_and_its_receipt_is_completed(memor
     assert {"format", "leaf", "proof", "disclosure"} == set(json.loads((tmp_path / "proof.json").read_text()))
 
 
+def test_a_receipt_that_could_not_be_kept_is_made_by_proving_where_the_agents_own_key_is(memory: Memory) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    origin = memory.call(InitVoteLog()).origin
+    counted = memory.call(CastVote(id=fact.id, vote=1, agent="ann", reason="seen it"))
+    other = memory.call(CastVote(id=fact.id, vote=1, agent="bob"))
+    place = keyfiles.receipts_path(memory.home, origin, "ann")
+    place.unlink()
+
+    proved = [memory.call(ProveVote(vote=vote.vote_id)) for vote in (counted, other)]
+
+    made = held(memory)[counted.vote_id]
+    assert (proved[0].proof, proved[0].leaf, "seen it") == (made.proof, made.leaf, made.reason)
+    assert memory.call(VerifyVotes()).ok
+    assert {} == held(memory, "bob")
+
+
 def test_proving_what_is_no_vote_is_refused(memory: Memory) -> None:
     fact = memory.store("one")
     memory.call(CastVote(id=fact.id, vote=1))
@@ -433,6 +605,7 @@ def restored(memory: Memory, backup: Path) -> maintenance.Restored:
 
 
 def test_a_restored_log_goes_on_by_the_admin_key_at_once(memory: Memory, tmp_path: Path) -> None:
+    memory.clock.set(times.now())  # restoring goes by the clock of the machine
     fact = memory.store("one")
     memory.call(CastVote(id=fact.id, vote=1))
     memory.call(Backup(target=str(tmp_path / "backup.db")))
@@ -448,6 +621,7 @@ def test_a_restored_log_goes_on_by_the_admin_key_at_once(memory: Memory, tmp_pat
 
 
 def test_a_restored_log_without_its_admin_key_takes_no_votes_until_it_comes(memory: Memory, tmp_path: Path) -> None:
+    memory.clock.set(times.now())  # restoring goes by the clock of the machine
     fact = memory.store("one")
     origin = memory.call(InitVoteLog()).origin
     memory.call(Backup(target=str(tmp_path / "backup.db")))
@@ -467,6 +641,7 @@ def test_a_restored_log_without_its_admin_key_takes_no_votes_until_it_comes(memo
 
 
 def test_votes_that_a_backup_lacks_are_handed_in_again_from_the_receipts(memory: Memory, tmp_path: Path) -> None:
+    memory.clock.set(times.now())  # restoring goes by the clock of the machine
     one, two = memory.store("one"), memory.store("two")
     agent(memory)
     memory.call(CastVote(id=one.id, vote=1, agent="ann"))
@@ -487,6 +662,7 @@ def test_votes_that_a_backup_lacks_are_handed_in_again_from_the_receipts(memory:
 def test_a_run_that_ended_before_it_could_keep_a_receipt_is_finished_by_the_next(
     memory: Memory, tmp_path: Path
 ) -> None:
+    memory.clock.set(times.now())  # restoring goes by the clock of the machine
     fact = memory.store("one")
     agent(memory)
     origin = memory.call(InitVoteLog()).origin
@@ -509,6 +685,7 @@ def test_a_run_that_ended_before_it_could_keep_a_receipt_is_finished_by_the_next
 
 
 def test_an_agent_that_the_backup_does_not_know_has_to_be_registered_first(memory: Memory, tmp_path: Path) -> None:
+    memory.clock.set(times.now())  # restoring goes by the clock of the machine
     fact = memory.store("one")
     agent(memory)
     memory.call(Backup(target=str(tmp_path / "backup.db")))
@@ -526,6 +703,7 @@ def test_an_agent_that_the_backup_does_not_know_has_to_be_registered_first(memor
 
 
 def test_ballots_that_no_longer_fit_are_told_apart(memory: Memory, tmp_path: Path) -> None:
+    memory.clock.set(times.now())  # restoring goes by the clock of the machine
     one, two = memory.store("one"), memory.store("two")
     agent(memory)
     memory.call(CastVote(id=one.id, vote=1, agent="ann"))

@@ -237,9 +237,9 @@ def test_a_worker_process_says_the_same(memory: Memory) -> None:
 
     there = memory._runner.run(
         verification.in_worker(
-            "cortex.ops.vote_verification", task, vote_verification.VoteVerification, lambda *at: seen.append(at)
+            "cortex.ops.vote_verification", task, vote_verification.VotesExamined, lambda *at: seen.append(at)
         )
-    )
+    ).report
 
     assert (here.root, here.passes, here.findings) == (there.root, there.passes, there.findings)
     assert {"entries", "signatures", "rules", "voted facts"} == {what for _, _, what in seen}

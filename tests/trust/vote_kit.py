@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+from msgspec import structs
 from nacl.signing import SigningKey
 
 from cortex import canonical, limits, times
@@ -16,7 +17,7 @@ from cortex.db import migrate
 from cortex.ids import uuid7
 from cortex.ledger import merkle
 from cortex.ledger.keys import NodeKey
-from cortex.ops.vote_verification import VoteTask, VoteVerification, verify
+from cortex.ops.vote_verification import VoteTask, VoteVerification, remember, verify
 from cortex.progress import silent
 from cortex.trust import apply, events, sealing
 from cortex.trust import log as logs
@@ -198,7 +199,12 @@ class VoteLog:
             text=text, **({"incremental": False, "accept": False} | options),
         )  # fmt: skip
         with self.tx:
-            return verify(self.tx, task, silent)
+            examined = verify(self.tx, task, silent)
+        if examined.remember is None:
+            return examined.report
+        unsaved = remember(task, examined.remember)
+        told = "; ".join(told for told in (examined.report.not_remembered, unsaved) if told) or None
+        return structs.replace(examined.report, not_remembered=told)
 
     # What somebody does who owns the file.
 

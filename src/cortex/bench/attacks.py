@@ -13,7 +13,7 @@ from cortex.bench.attacking import ledgers, on_entries, on_history, on_tables, v
 from cortex.bench.attacking.attack import Attack
 from cortex.bench.attacking.attacker import Attacker
 from cortex.bench.attacking.ledgers import BuiltLedger
-from cortex.bench.attacking.verifiers import Told
+from cortex.bench.attacking.verifiers import AttackTold
 from cortex.bench.figures import AttackRow, Figure
 from cortex.bench.task import Task
 from cortex.progress import Progress, silent
@@ -46,7 +46,10 @@ def _all() -> list[tuple[Attack, str]]:
 
 
 def _quick() -> list[tuple[Attack, str]]:
-    first = {attack.row: attack for attack in reversed(ATTACKS) if not attack.crowded}
+    first: dict[str, Attack] = {}
+    for attack in ATTACKS:
+        if not attack.crowded:
+            first.setdefault(attack.row, attack)
     return [(attack, attack.levels[-1]) for attack in first.values()]
 
 
@@ -79,7 +82,7 @@ def rows(folder: Path, seed: int, progress: Progress, runs: Sequence[tuple[Attac
         progress(number + 1, len(runs), "attacks")
 
 
-def _rows(attack: Attack, level: str, found: Told) -> Iterator[AttackRow]:
+def _rows(attack: Attack, level: str, found: AttackTold) -> Iterator[AttackRow]:
     for memory, codes in found.owner.items():
         outsider = found.outsider.get(memory)
         yield AttackRow(
@@ -93,7 +96,7 @@ def _rows(attack: Attack, level: str, found: Told) -> Iterator[AttackRow]:
         )
 
 
-def carried_out(attack: Attack, level: str, built: BuiltLedger, folder: Path) -> Told:
+def carried_out(attack: Attack, level: str, built: BuiltLedger, folder: Path) -> AttackTold:
     """What is found in a copy of a ledger, made in `folder`, after an attack."""
     at = Attacker(built, folder)
     try:

@@ -55,7 +55,8 @@ def _attacks(rows: Sequence[AttackRow]) -> Iterator[str]:
             continue
         owner = [*row.owner, *(f"{code} (facts)" for code in row.facts)]
         names = (row.row, row.attack, row.level) if alone else ("", "", "")
-        shown.append((*names, row.memory, " ".join(owner), " ".join(row.outsider or ())))
+        outsider = "" if row.outsider is None else " ".join(row.outsider) or "nothing"
+        shown.append((*names, row.memory, " ".join(owner) or "nothing", outsider))
     yield from _table(shown, right=())
 
 

@@ -223,6 +223,9 @@ def _parameters(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def clock(done: ClockConfirmed, screen: Screen) -> Iterator[str]:
+    if done.entry is None or done.hash is None:
+        yield f"to be confirmed: from {done.before} to {done.at}"
+        return
     yield f"confirmed: from {done.before} to {done.at}"
     yield _entry(done.entry, done.hash)
 

@@ -28,7 +28,8 @@ def verification(report: VotesReport, screen: Screen) -> Iterator[str]:
         yield f"     signatures of agents and admins: {signed}"
         yield f"     weights and verdicts: {'computed anew' if 'policy' in report.passes else 'not computed anew'}"
         if "text" in report.passes:
-            yield f"     texts: {report.texts:,} of facts, {counted(report.reasons, 'reason')}"
+            held = f"{report.reasons:,} of {report.reasons_given:,} held"
+            yield f"     texts: {report.texts:,} of facts; reasons: {held}"
     yield f"     remembered outside the file: {report.memory}"
     for told in report.outside:
         yield f"     {one_line(told)}"
@@ -51,6 +52,9 @@ def _verdict(report: VotesReport) -> str:
     if report.origin is None:
         return "nothing was checked: this file has no votes log yet"
     rest = f"; not checked: {', '.join(unread)}" if unread else ""
+    if report.unchecked:
+        missing = one_line("; ".join(report.unchecked))
+        return f"could not check everything: nothing wrong in what was read ({told}{rest}), but {missing}"
     if report.checked_from:
         new = report.size - report.checked_from
         return f"✓ nothing wrong in what is new ({_entries(new)} of {report.size:,}{rest})"
@@ -128,7 +132,7 @@ def _said(entry: VoteLogEntry) -> str:
         held = "  the server signed" if entry.custody == "server" else ""
         cast = f"{entry.vote:+d} by" if entry.vote else "withdrew:"
         return f"{cast} {one_line(entry.agent or '')}{_on(entry)}  weight {entry.weight or 0:.3f}{held}"
-    return f"{_TRUTHS[entry.truth or 0]} by the admin key{_on(entry)}"
+    return f"{_TRUTHS.get(entry.truth or 0, 'settled')} by the admin key{_on(entry)}"
 
 
 def _on(entry: VoteLogEntry) -> str:

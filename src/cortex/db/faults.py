@@ -38,6 +38,9 @@ def _full(_: apsw.Error, path: str) -> CortexError:
 
 
 def _io(error: apsw.Error, path: str) -> CortexError:
+    if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:
+        # The memory that processes share is a file beside the database, which could not be made large enough.
+        return _full(error, path)
     return Unavailable(f"the disk answered with an error on {path} ({error})", "check the disk, then `cortex doctor`")
 
 

@@ -21,10 +21,11 @@ from cortex.errors import Unavailable
 from cortex.importers import cortex4, cortex4_chains, files
 from cortex.importers.cortex4_chains import ChainFinding
 from cortex.importers.items import Skip, place
+from cortex.kinds import AGENT_PATTERN
 
 __all__ = ["ChainFinding", "OldAgent", "OldTrust", "OldVote", "read", "reason_of"]
 
-_FIT = re.compile(rf"[A-Za-z0-9._@-]{{1,{limits.AGENT_CHARS_MAX}}}")
+_FIT = re.compile(AGENT_PATTERN)
 _UNFIT = re.compile(r"[^A-Za-z0-9._@-]+")
 _SUFFIX_CHARS = 8
 _LEGACY = "legacy"

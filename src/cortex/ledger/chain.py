@@ -74,6 +74,11 @@ def new_origin(node: str | None = None) -> str:
     return f"cortex/{LOG}/{node or secrets.token_hex(8)}/{secrets.token_hex(8)}"
 
 
+def node_of(origin: str) -> str:
+    """The node's name in an origin."""
+    return origin.split("/")[2]
+
+
 def logs(tx: Tx) -> list[State]:
     """The state of every transactions log in the file, oldest first; the last one is active."""
     return [_state(row) for row in tx.execute(f"{_STATE} ORDER BY id")]
@@ -106,6 +111,9 @@ def start(tx: Tx, origin: str, vkey: str, *, at: str, actor: str) -> State:
     return log.state
 
 
+# What to do about a state row that nothing of ours wrote.
+EDITED = "somebody edited the file: `cortex ledger verify` says where; restore a backup with `cortex restore FROM`"
+
 # What the 14 hex digits of a `rev` can hold: up to the year 4253.
 _MICROS_END = 1 << 56
 
@@ -116,6 +124,8 @@ class Appending:
     def __init__(self, state: State, at: str, actor: str) -> None:
         canonical.check_text("actor", actor)
         self.actor = actor
+        if not times.is_stored(state.ts) or not 0 <= state.clock <= limits.SEQ_MAX:
+            raise Corrupt(f"the ledger's state row says {state.ts[:40]!r} and {state.clock}", EDITED)
         # Time in a log never runs back, whatever the wall clock does; within one microsecond the clock counts.
         self.ts = max(at, state.ts)
         if not 0 <= times.micros(self.ts) < _MICROS_END:

@@ -1,11 +1,16 @@
 """What a verification can find, and the report of one."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
-from msgspec import Meta, Struct
+import apsw
+from msgspec import Meta, MsgspecError, Struct
+from nacl.exceptions import CryptoError
 
 from cortex import limits
+from cortex.errors import CortexError, Unavailable
 
 # Every code, with what it says. docs/ledger.md and docs/votes.md explain each.
 CODES = {
@@ -37,7 +42,19 @@ CODES = {
     "REASON_CHANGED": "the reason of a vote is not what its entry recorded, or is held without one",
     "RECEIPT_MISSING": "the log does not hold what an agent has a receipt for",
     "PROMISE_BROKEN": "the log does not hold an entry at the place that it promised",
+    "UNFINISHED": "a verification ended without saying what it found",
 }
+
+# What a pass raises over content that none of its checks foresaw, and what says something of the machine alone.
+UNFORESEEN = (
+    TypeError, ValueError, ArithmeticError, AssertionError, LookupError, AttributeError, RecursionError,
+    MsgspecError, CryptoError, CortexError, apsw.Error,
+)  # fmt: skip
+PASSING = (
+    Unavailable, apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.NoMemError, apsw.InterruptError,
+    apsw.CantOpenError, apsw.ReadOnlyError, apsw.SchemaChangeError,
+)  # fmt: skip
+_SAID_CHARS = 200
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -73,6 +90,22 @@ class Findings:
         for finding in others.list:
             self.add(finding.code, finding.what, origin=finding.origin, entry=finding.entry)
         self.more += others.more
+
+
+@contextmanager
+def unforeseen(findings: Findings, what: str, code: str = "LEAF_FORM", *, origin: str | None = None) -> Iterator[None]:
+    """Make a finding of what ends a pass early: what was never foreseen was not written by us.
+
+    Whoever edits a file must not be able to end its verification without a word.
+    """
+    try:
+        yield
+    except PASSING:
+        raise
+    except UNFORESEEN as error:
+        said = error.message if isinstance(error, CortexError) else str(error)
+        told = ascii(f"{type(error).__name__}: {said}"[:_SAID_CHARS])[1:-1]
+        findings.add(code, f"{what} could not be gone through to the end ({told})", origin=origin)
 
 
 class LogChecked(Struct, frozen=True, kw_only=True):

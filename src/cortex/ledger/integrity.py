@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortex import canonical, limits
+from cortex import canonical, limits, times
 from cortex.db.connect import Tx, integer
 from cortex.errors import Corrupt, CortexError, Invalid
 from cortex.ledger import chain, checkpoint, merkle
@@ -30,8 +30,10 @@ class _Walk:
     # The index that the next entry should have: unlike `size` it is put right after a gap.
     next: int
     batch: tuple[int, int] = (0, 0)
-    # Roots to compare on the way: size of the tree -> what says so, and the root.
-    expected: dict[int, list[tuple[str, bytes]]] = field(default_factory=dict)
+    # Roots to compare on the way: size of the tree -> what says so, the root, and the time that its row bears.
+    expected: dict[int, list[tuple[str, bytes, str | None]]] = field(default_factory=dict)
+    # How many entries before the last one bear its time; None as long as that is not known.
+    clock: int | None = None
 
 
 def check(
@@ -50,7 +52,7 @@ def check(
     what is to be remembered if nothing was found.
     """
     # The index of the last entry is found at once; entries are only counted where all of them are read anyway.
-    count = integer(tx, "SELECT coalesce(max(idx), -1) + 1 FROM transactions WHERE log = ?", (state.id,))
+    count = integer(tx, "SELECT coalesce(max(idx), -1) FROM transactions WHERE log = ?", (state.id,)) + 1
     resume = remembered if incremental and remembered is not None and remembered.size <= count else None
     if resume is None:
         count = integer(tx, "SELECT count(*) FROM transactions WHERE log = ?", (state.id,))
@@ -90,6 +92,14 @@ def check(
     return checked, kept
 
 
+def unread(state: State) -> LogChecked:
+    """Of a log that could not be gone through."""
+    return LogChecked(
+        origin=state.origin, active=state.active, size=0, root="", checked_from=0, checkpoints=0, signatures="none",
+        memory="none",
+    )  # fmt: skip
+
+
 def key_used(own_vkey: str | None, vkey: str) -> str:
     """Whose key the checkpoints were checked against, in words; a key that is not ours vouches for nothing."""
     if own_vkey == vkey:
@@ -115,48 +125,53 @@ def _expect_remembered(remembered: Remembered, count: int, walk: _Walk, findings
         )
     elif remembered.size > walk.size:
         told = f"remembered since {remembered.verified_at}"
-        walk.expected.setdefault(remembered.size, []).append((told, bytes.fromhex(remembered.root)))
+        walk.expected.setdefault(remembered.size, []).append((told, bytes.fromhex(remembered.root), None))
 
 
 def _check_checkpoints(tx: Tx, state: State, vkey: str, count: int, walk: _Walk, findings: Findings) -> int:
     """Those of more entries than the walk begins with. Returns how many there are in all."""
-    before = _covered(tx, state, walk.size)
+    seen, last_size, last_at = _covered(tx, state, walk.size)
     rows: Iterable[Any] = tx.execute(
-        "SELECT seq, tree_size, tree_root, note FROM ledger_checkpoint WHERE log = ? AND seq > ? ORDER BY seq",
-        (state.id, before[0]),
+        "SELECT seq, tree_size, tree_root, note, created_at FROM ledger_checkpoint WHERE log = ? AND seq >= ?"
+        " ORDER BY seq",
+        # From the beginning all are read, also what somebody numbered from below it.
+        (state.id, seen + 1 if walk.size else -(1 << 63)),
     )
-    seen, last_size = before
-    for seq, size, root, note in rows:
+    for seq, size, root, note, created_at in rows:
         seen += 1
         if seq != seen or size <= last_size:
             findings.add("CHECKPOINT_SEQ", f"checkpoint {seq} of size {size} is out of order", origin=state.origin)
-        last_size = size
+        last_size, last_at = size, created_at
         try:
             head = checkpoint.verify(note, [vkey])
         except CortexError as error:
             findings.add("CHECKPOINT_SIG", f"checkpoint {seq}: {error.message}", origin=state.origin, entry=size)
             continue
+        at: str | None = created_at
         if (head.origin, head.size, head.root) != (state.origin, size, root):
+            at = None
             findings.add("CHECKPOINT_SIG", f"checkpoint {seq} says other than its row", origin=state.origin, entry=size)
         if head.size > count:
             findings.add(
                 "TRUNCATED", f"checkpoint {seq} covers {head.size} entries, there are {count}", origin=state.origin
             )
         elif head.size > walk.size:
-            walk.expected.setdefault(head.size, []).append((f"checkpoint {seq}", head.root))
-    if (seen, last_size) != (state.checkpoints, state.sealed_size):
-        found = f"{seen} checkpoints up to {last_size} entries, of {state.checkpoints} up to {state.sealed_size}"
-        findings.add("CHECKPOINT_SEQ", f"there are {found}", origin=state.origin)
+            walk.expected.setdefault(head.size, []).append((f"checkpoint {seq}", head.root, at))
+    if (seen, last_size, last_at) != (state.checkpoints, state.sealed_size, state.sealed_at):
+        found = f"{seen} checkpoints up to {last_size} entries, the last of {last_at}"
+        told = f"{state.checkpoints} up to {state.sealed_size}, the last of {state.sealed_at}"
+        findings.add("CHECKPOINT_SEQ", f"there are {found}; the state row says {told}", origin=state.origin)
     return seen
 
 
-def _covered(tx: Tx, state: State, size: int) -> tuple[int, int]:
-    """Number and size of the last checkpoint of at most `size` entries."""
-    row = tx.execute(
-        "SELECT seq, tree_size FROM ledger_checkpoint WHERE log = ? AND tree_size <= ? ORDER BY seq DESC LIMIT 1",
+def _covered(tx: Tx, state: State, size: int) -> tuple[int, int, str | None]:
+    """Number, size and time of the last checkpoint of at most `size` entries, which were verified before."""
+    row: Any = tx.execute(
+        "SELECT seq, tree_size, created_at FROM ledger_checkpoint WHERE log = ? AND tree_size <= ?"
+        " ORDER BY seq DESC LIMIT 1",
         (state.id, size),
     ).fetchone()
-    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+    return (0, 0, None) if row is None or not size else tuple(row)
 
 
 def _walk(tx: Tx, state: State, walk: _Walk, findings: Findings, progress: Progress) -> None:
@@ -189,8 +204,8 @@ def _check_entry(tx: Tx, state: State, walk: _Walk, row: tuple[Any, ...], findin
     _, batch, batch_n, _, idx, kind, _, prev, _, _, _, ts, v, stored = row
     if idx != walk.next:
         findings.add("GAP", f"entries {walk.next} to {idx - 1} are missing", origin=state.origin, entry=walk.next)
-    if v != canonical.VERSION or kind not in canonical.KINDS or (kind == "origin") != (idx == 0):
-        findings.add("LEAF_FORM", f"version {v} of kind {kind!r}", origin=state.origin, entry=idx)
+    if not _is_known(v, kind, idx, ts):
+        findings.add("LEAF_FORM", f"version {v} of kind {kind!r} at {ts!r}", origin=state.origin, entry=idx)
     try:
         hashed = merkle.leaf_hash(chain.encode_row(row[:-1]))
     except Corrupt as error:
@@ -203,8 +218,22 @@ def _check_entry(tx: Tx, state: State, walk: _Walk, row: tuple[Any, ...], findin
     if ts < walk.ts:
         findings.add("TIME_ORDER", f"{ts} comes after {walk.ts}", origin=state.origin, entry=idx)
     _check_batch(state, walk, idx, (batch, batch_n), findings)
+    walk.clock = _clock(walk, ts)
     walk.head, walk.ts, walk.next = stored, ts, idx + 1
     _grow(tx, state, walk, hashed, findings)
+
+
+def _is_known(v: int, kind: str, idx: int, ts: str) -> bool:
+    """Whether there are entries of this version and kind at this place, and of such a time."""
+    known = v == canonical.VERSION and kind in canonical.KINDS and (kind == "origin") == (idx == 0)
+    return known and times.is_stored(ts)
+
+
+def _clock(walk: _Walk, ts: str) -> int | None:
+    """The clock after an entry of this time. A log begins with a state row that bears the time of its first entry."""
+    if ts != walk.ts:
+        return 0 if walk.size else 1
+    return None if walk.clock is None else walk.clock + 1
 
 
 def _check_batch(state: State, walk: _Walk, idx: int, batch: tuple[int, int], findings: Findings) -> None:
@@ -229,9 +258,12 @@ def _grow(tx: Tx, state: State, walk: _Walk, hashed: bytes, findings: Findings) 
             findings.add("TREE_NODE", f"node {index} of level {level} differs", origin=state.origin, entry=walk.size)
     if walk.size in walk.expected:
         root = merkle.range_root(walk.range, walk.size)
-        for told, expected in walk.expected.pop(walk.size):
+        for told, expected, at in walk.expected.pop(walk.size):
             if root != expected:
                 findings.add("HISTORY_REWRITTEN", f"another root was {told}", origin=state.origin, entry=walk.size)
+            elif at is not None and at != walk.ts:
+                what = f"{told} is of {walk.ts}, its row says {at}"
+                findings.add("CHECKPOINT_SEQ", what, origin=state.origin, entry=walk.size)
 
 
 def _check_first(tx: Tx, state: State, findings: Findings) -> None:
@@ -256,6 +288,9 @@ def _check_state(tx: Tx, state: State, walk: _Walk, findings: Findings) -> None:
         walk.ts,
     ):
         findings.add("TREE_STATE", f"the state row says {state.size} entries", origin=state.origin, entry=walk.size)
+    elif walk.clock is not None and walk.clock != state.clock:
+        told = f"the state row has the clock {state.clock}, the entries come to {walk.clock}"
+        findings.add("TREE_STATE", told, origin=state.origin, entry=walk.size)
     nodes = integer(tx, "SELECT count(*) FROM ledger_node WHERE log = ?", (state.id,))
     complete = sum(walk.size >> level for level in range(limits.NODE_LEVEL_MIN, walk.size.bit_length()))
     if nodes != complete:

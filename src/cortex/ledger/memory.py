@@ -36,6 +36,8 @@ class Remembered(Struct, frozen=True, kw_only=True):
     verified_at: str
     # Up to which entry the texts were checked too; a verification without texts leaves it where it was.
     text_size: _Size = 0
+    # When it was last verified from its beginning and with every pass.
+    whole_at: str = ""
 
     def __post_init__(self) -> None:
         # One root of a complete subtree for each bit of the size.
@@ -94,6 +96,15 @@ def load(home: Path, database: Path) -> Memory:
             f"{file} cannot be read as the memory of {database} ({error})",
             "restore it, or move it away: then nothing is compared with earlier verifications",
         ) from None
+
+
+def knows(home: Path, origin: str) -> bool:
+    """Whether anything is remembered of a log, of whatever database. One that cannot be read may have it."""
+    try:
+        memories = [file for file in (home / "verified").iterdir() if file.suffix == ".json"]
+        return any(origin.encode() in files.read_start(file, _FILE_BYTES_MAX) for file in memories)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError) or files.found(home / "verified") is not None
 
 
 def save(home: Path, database: Path, logs: list[Remembered]) -> str | None:

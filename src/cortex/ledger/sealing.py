@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from cortex import times
 from cortex.db.connect import Tx
+from cortex.errors import Corrupt
 from cortex.ledger import chain
 from cortex.ledger.checkpoint import Checkpoint, parse, sign
 from cortex.ledger.keys import NodeKey
@@ -24,17 +25,28 @@ def begin_origin(tx: Tx, before: chain.State | None, key: NodeKey, *, at: str, a
     """
     if before is not None and key.vkey(before.origin) == before.vkey:
         seal(tx, before, key)
-    origin = chain.new_origin(None if before is None else before.origin.split("/")[2])
+    origin = chain.new_origin(None if before is None else chain.node_of(before.origin))
     return chain.start(tx, origin, key.vkey(origin), at=at, actor=actor)
 
 
 def seal_if_due(tx: Tx, state: chain.State, key: NodeKey, *, leaves: int, seconds: int) -> None:
     """Sign a checkpoint when `leaves` were appended or `seconds` went by (ledger time) since the last one."""
-    if state.size == state.sealed_size:
-        return
-    due = state.sealed_at is None or state.size - state.sealed_size >= leaves
-    if due or times.parse(state.ts) - times.parse(state.sealed_at or state.ts) >= timedelta(seconds=seconds):
+    if is_due(state.ts, state.size, state.sealed_at, state.sealed_size, leaves=leaves, seconds=seconds):
         seal(tx, state, key)
+
+
+def is_due(ts: str, size: int, sealed_at: str | None, sealed_size: int, *, leaves: int, seconds: int) -> bool:
+    """Whether a log of `size` entries, the last of which is of `ts`, is to be sealed again.
+
+    Raises Corrupt where the last seal bears what is no time.
+    """
+    if sealed_at is not None and not times.is_stored(sealed_at):
+        raise Corrupt(f"the last checkpoint is of {sealed_at[:40]!r}, which is no time", chain.EDITED)
+    if size == sealed_size:
+        return False
+    if sealed_at is None or size - sealed_size >= leaves:
+        return True
+    return times.parse(ts) - times.parse(sealed_at) >= timedelta(seconds=seconds)
 
 
 def seal(tx: Tx, state: chain.State, key: NodeKey) -> str:

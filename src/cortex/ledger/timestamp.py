@@ -28,8 +28,6 @@ INSTALL_HINT = "install cortex-memory[timestamps]"
 _SHA256 = "2.16.840.1.101.3.4.2.1"
 _QUERY = "application/timestamp-query"
 _REASON = re.compile(r'(?:reason|data): "([^"]+)"')
-_RETRY_MS = 5_000
-_NAME_CHARS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,7 @@ def _reason(error: Exception) -> str:
 
 def _line(said: object) -> str:
     """What others wrote, on one line and within bounds."""
-    text = "".join(each if each.isprintable() else "?" for each in str(said)[:_NAME_CHARS_SHOWN])
+    text = "".join(each if each.isprintable() else "?" for each in str(said)[: limits.TIMESTAMP_NAME_CHARS])
     return text.strip() or type(said).__name__
 
 
@@ -191,12 +189,14 @@ def _asked(url: str, authority: str, question: bytes) -> bytes:
         case NotPosted(kind="large"):
             raise Unavailable(f"{authority} returned more than {most} bytes", "see whether it is an RFC 3161 authority")
         case NotPosted(kind="slow"):
-            raise Unavailable(f"{authority} did not answer within {seconds} s", "try again, or ask another", _RETRY_MS)
+            raise Unavailable(
+                f"{authority} did not answer within {seconds} s", "try again, or ask another", limits.TIMESTAMP_RETRY_MS
+            )
         case NotPosted():
             told = f"{authority} cannot be reached ({answer.why})"
-            raise Unavailable(told, "see whether it runs, and its URL", _RETRY_MS)
+            raise Unavailable(told, "see whether it runs, and its URL", limits.TIMESTAMP_RETRY_MS)
     if answer.status != HTTPStatus.OK:
         passing = answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         hint = "see its URL; no redirect is followed"
-        raise Unavailable(f"{authority} answers {answer.status}", hint, _RETRY_MS if passing else None)
+        raise Unavailable(f"{authority} answers {answer.status}", hint, limits.TIMESTAMP_RETRY_MS if passing else None)
     return answer.body

@@ -19,8 +19,6 @@ from cortex.ledger import checkpoint as checkpoints
 from cortex.ledger.locking import locked
 
 _BLOCK_BYTES = 64 << 10
-# JSON writes one byte of a note as at most six.
-_LINE_BYTES_MAX = 6 * limits.NOTE_BYTES_MAX + 64
 _FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -77,7 +75,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 def _whole(handle: int) -> int:
     """Where the last whole line ends. What follows it was never acknowledged: its writer was stopped in the middle."""
     end = os.fstat(handle).st_size
-    start = max(0, end - _LINE_BYTES_MAX)
+    start = max(0, end - limits.WITNESS_LINE_BYTES_MAX)
     tail = _at(handle, start, end - start)
     if start and b"\n" not in tail:
         raise Corrupt("the last line of the witness's file is too long for a note", "see who else writes to it")
@@ -119,7 +117,7 @@ def _backwards(handle: int, end: int) -> Iterator[bytes]:
         first, *lines = (_at(handle, start, end - start) + rest).split(b"\n")
         yield from (line for line in reversed(lines) if line)
         rest, end = first, start
-        if len(rest) > _LINE_BYTES_MAX:
+        if len(rest) > limits.WITNESS_LINE_BYTES_MAX:
             raise Corrupt("a line of the witness's file is too long for a note", "see who else writes to it")
     if rest:
         yield rest

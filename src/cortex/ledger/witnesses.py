@@ -19,7 +19,6 @@ from cortex.posting import NotPosted, Posted
 ProofFrom = Callable[[int], list[bytes]]
 
 _SIZE = re.compile(rb"(0|[1-9][0-9]{0,18})\n?")
-_RETRY_MS = 60_000
 _PASSING_MS = 5_000
 _URL_HINT = "see whether the URL is that of a witness"
 _HINTS: dict[int, str] = {
@@ -138,7 +137,7 @@ def _submitted(target: WitnessTarget, note: str, head: Checkpoint, proof_from: P
         if size == old:
             raise Corrupt(f"{_named(target)} refuses the size {old}, which it names", f"it said {answer.said()}")
         old = size
-    raise Unavailable(f"{_named(target)} is told of this log by others too", "try again", _RETRY_MS)
+    raise Unavailable(f"{_named(target)} is told of this log by others too", "try again", limits.WITNESS_RETRY_MS)
 
 
 def _asked(target: WitnessTarget, note: str, head: Checkpoint, old: int, proof_from: ProofFrom) -> Posted:
@@ -196,7 +195,7 @@ def _refusal(target: WitnessTarget, answer: Posted, old: int, size: int) -> Conf
         return _rewritten(target, old, size, answer.said())
     passing = answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     told = f"{_named(target)} answers {answer.status}: {answer.said()}"
-    return Unavailable(told, _HINTS.get(answer.status, "ask who runs it"), _RETRY_MS if passing else None)
+    return Unavailable(told, _HINTS.get(answer.status, "ask who runs it"), limits.WITNESS_RETRY_MS if passing else None)
 
 
 def _named(target: WitnessTarget) -> str:

@@ -16,6 +16,7 @@ from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, ShownVote, Ta
 from cortex.plurals import counted
 
 _WORDS = {"true": "resolved as true", "false": "resolved as false", "open": "open to the votes again"}
+_LEFT_OUT = {"signatures": "signatures", "policy": "weights", "text": "texts"}
 _TRUTHS = {1: "resolved as true", -1: "resolved as false", 0: "opened to the votes again"}
 
 
@@ -118,7 +119,7 @@ def _entry(each: VoteLogEntry) -> str:
     on = "" if each.revision is None else f" on r{each.revision}"
     why = "" if each.reason is None else f": {quote(each.reason)}"
     if each.kind != "vote":
-        return f"- entry {each.entry}, {each.at}: {_TRUTHS[each.truth or 0]} by the admin key{on}{why}"
+        return f"- entry {each.entry}, {each.at}: {_TRUTHS.get(each.truth or 0, 'settled')} by the admin key{on}{why}"
     said = f"voted {each.vote:+d}" if each.vote else "withdrew its vote"
     kept = ", custody server" if each.custody == "server" else ""
     who = f"{label(each.agent or '')} {said}{on}"
@@ -146,7 +147,12 @@ def _came(report: VotesReport) -> str:
         return f"NOT valid: {counted(len(report.findings) + report.more_findings, 'finding')}."
     if report.origin is None:
         return "Nothing was checked: this file has no votes log yet."
-    sums = f"{counted(report.votes, 'vote')}, {counted(report.merkle_roots, 'Merkle root')}"
+    left = [word for name, word in _LEFT_OUT.items() if name not in report.passes]
+    rest = f"; not checked: {', '.join(left)}" if left else ""
+    sums = f"{counted(report.votes, 'vote')}, {counted(report.merkle_roots, 'Merkle root')}{rest}"
+    if report.unchecked:
+        missing = "; ".join(map(quote, report.unchecked))
+        return f"Could not check everything: nothing wrong in what was read ({sums}), but {missing}."
     return f"Nothing wrong in what is new ({sums})." if report.checked_from else f"Chain valid ({sums})."
 
 

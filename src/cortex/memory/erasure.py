@@ -102,6 +102,7 @@ _TEXTS = {
     "entity": ("key", "name"),
     "entity_form": ("name",),
     "transactions": ("subject", "project", "actor"),
+    "vote_reason": ("reason",),
 }
 
 

@@ -56,6 +56,8 @@ class _Entry(NamedTuple):
     tail: str | None
     grams: str | None
     fingerprint: int
+    retired_log: int | None
+    retired_idx: int | None
 
 
 _ENTRIES = """
@@ -63,7 +65,7 @@ SELECT t.log, t.idx, t.kind, t.subject, t.project, t.rev, t.parent, t.digest, t.
        r.id, r.fact_id, p.name, r.rev, r.parent, r.actor, r.recorded_at, r.retired_at, r.number, r.salt, r.content,
        r.type, r.tags, r.key, r.source, r.meta, r.confidence, r.valid_from, r.valid_until, r.thread, r.seq,
        e.parent, e.ts, b.number, b.retired_log, b.retired_idx, f.project_id, r.project_id, f.tail, r.grams,
-       r.fingerprint
+       r.fingerprint, r.retired_log, r.retired_idx
 FROM transactions AS t
 LEFT JOIN revision AS r ON r.log = t.log AND r.idx = t.idx
 LEFT JOIN project AS p ON p.id = r.project_id
@@ -92,12 +94,31 @@ class _Names:
         return name
 
 
+class Erased:
+    """Which facts the ledger says were erased.
+
+    With `whole` all of them, read from the table itself: an index could have been made to name another fact.
+    """
+
+    def __init__(self, tx: Tx, *, whole: bool) -> None:
+        self._tx = tx
+        self._all = {fact for (fact,) in tx.execute(_ERASED.format("NOT INDEXED"))} if whole else None
+
+    def __contains__(self, fact: str | None) -> bool:
+        if self._all is not None:
+            return fact in self._all
+        return value(self._tx, f"{_ERASED.format('')} AND subject = ?", (fact,)) is not None
+
+
+_ERASED = "SELECT subject FROM transactions {} WHERE kind = 'erase'"
+
+
 def check(tx: Tx, findings: Findings, *, since: dict[int, int], progress: Progress) -> tuple[int, int]:
     """Check the entries from `since` (log -> first to check) on. Returns how many revisions and erasures were seen.
 
     Where `since` is empty, all of them, and that no fact is held without an entry.
     """
-    names = _Names(tx)
+    names, gone = _Names(tx), Erased(tx, whole=not since)
     revisions = erased = done = 0
     total = integer(tx, "SELECT coalesce(sum(size), 0) FROM ledger_log") - sum(since.values())
     logs: list[Any] = tx.execute("SELECT id, origin FROM ledger_log ORDER BY id").fetchall()
@@ -105,7 +126,7 @@ def check(tx: Tx, findings: Findings, *, since: dict[int, int], progress: Progre
         last = since.get(log, 0) - 1
         for row in tx.execute(_ENTRIES, (log, last)):
             entry = _Entry._make(row)
-            found = _check_entry(tx, entry, names)
+            found = _check_entry(tx, entry, names, gone)
             if found is not None:
                 findings.add(*found, origin=origin, entry=entry.idx)
             revisions += entry.row is not None
@@ -118,10 +139,10 @@ def check(tx: Tx, findings: Findings, *, since: dict[int, int], progress: Progre
     return revisions, erased
 
 
-def _check_entry(tx: Tx, entry: _Entry, names: _Names) -> tuple[str, str] | None:
+def _check_entry(tx: Tx, entry: _Entry, names: _Names, gone: Erased) -> tuple[str, str] | None:
     if entry.kind in {"fact", "revise"}:
         try:
-            return _check_recorded(tx, entry, names) or _check_ended(entry)
+            return _check_recorded(entry, names, gone) or _check_ended(entry)
         except (TypeError, AttributeError):
             return "FACT_CHANGED", f"fact {entry.subject}: a field is not of the type that it should be"
     if entry.kind == "retract":
@@ -133,11 +154,10 @@ def _check_entry(tx: Tx, entry: _Entry, names: _Names) -> tuple[str, str] | None
     return None
 
 
-def _check_recorded(tx: Tx, entry: _Entry, names: _Names) -> tuple[str, str] | None:
+def _check_recorded(entry: _Entry, names: _Names, gone: Erased) -> tuple[str, str] | None:
     """The revision that a `fact` or `revise` entry recorded."""
     if entry.row is None:
-        erased = value(tx, "SELECT 1 FROM transactions WHERE subject = ? AND kind = 'erase'", (entry.subject,))
-        return None if erased else ("FACT_MISSING", f"a revision of fact {entry.subject} is gone")
+        return None if entry.subject in gone else ("FACT_MISSING", f"a revision of fact {entry.subject} is gone")
     if entry.fact_project is None:
         return "FACT_MISSING", f"fact {entry.subject} has lost its row"
     named = (
@@ -161,8 +181,15 @@ def _check_recorded(tx: Tx, entry: _Entry, names: _Names) -> tuple[str, str] | N
             "FACT_CHANGED",
             f"fact {entry.subject}: what finds it by script or as a duplicate is not what its text gives",
         )
+    return _check_retired(entry)
+
+
+def _check_retired(entry: _Entry) -> tuple[str, str] | None:
+    """What the revision says itself of what ended it."""
     if entry.retired_at != entry.ended_ts or (entry.ended_ts is not None and entry.ended_parent != entry.rev):
         return "FACT_CHANGED", f"fact {entry.subject}: no entry ended the belief at {entry.retired_at}"
+    if entry.retired_at is None and (entry.retired_log, entry.retired_idx) != (None, None):
+        return "FACT_CHANGED", f"fact {entry.subject}: it is believed, and its row names an entry that ended that"
     return None
 
 

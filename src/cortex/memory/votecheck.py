@@ -1,6 +1,7 @@
 """The text pass over the votes log: what was voted on against the transactions ledger and the facts that are held."""
 
 import hmac
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from cortex.canonical import fact_digest
 from cortex.db.connect import Tx, integer, value
 from cortex.errors import Invalid
 from cortex.ledger.findings import Findings
+from cortex.memory.textcheck import Erased
 from cortex.progress import Progress
 from cortex.trust import events
 from cortex.trust.events import FactResolved
@@ -37,15 +39,25 @@ _RECORDED = (
 )
 
 
-def check(tx: Tx, origin: str, findings: Findings, *, since: int, progress: Progress) -> tuple[int, int]:
-    """Check what the leaves from index `since` on are about. Returns how many texts and how many reasons were seen.
+@dataclass(frozen=True, slots=True)
+class ReasonedTexts:
+    """How many texts were compared; how many reasons the leaves speak of, and how many of them are held."""
+
+    texts: int = 0
+    held: int = 0
+    given: int = 0
+
+
+def check(tx: Tx, origin: str, findings: Findings, *, since: int, progress: Progress) -> ReasonedTexts:
+    """Check what the leaves from index `since` on are about.
 
     Where `since` is 0 also that no reason is held without a leaf. A reason need not be here: a ballot may be handed in
     with its digest alone.
     """
     # Hashes, since the texts of a million votes would take a lot of memory.
     seen: set[int] = set()
-    reasons = done = 0
+    erased = Erased(tx, whole=since == 0)
+    held_count = given = done = 0
     total = integer(tx, "SELECT size FROM vote_log") - since
     rows: Any = tx.execute(_LEAVES, (since,))
     while chunk := list(islice(rows, limits.TEXT_CHUNK_LEAVES)):
@@ -55,10 +67,11 @@ def check(tx: Tx, origin: str, findings: Findings, *, since: int, progress: Prog
                 continue
             mark = hash((said.fact, said.digest, said.author))
             held = _held_reason(tx, said) if said.reason is not None or row[1] == "resolve" else None
-            reasons += held is not None
+            held_count += held is not None
+            given += said.reason is not None
             wrong = (
-                None if mark in seen else _check_text(tx, said),
-                None if held is None else _check_reason(tx, said, held),
+                None if mark in seen else _check_text(tx, said, erased),
+                None if held is None else _check_reason(said, held, erased),
             )
             seen.add(mark)
             for found in filter(None, wrong):
@@ -68,7 +81,7 @@ def check(tx: Tx, origin: str, findings: Findings, *, since: int, progress: Prog
     if since == 0:
         for (event_id,) in tx.execute(_UNRECORDED):
             findings.add("REASON_CHANGED", f"no entry recorded the reason of {event_id}", origin=origin)
-    return len(seen), reasons
+    return ReasonedTexts(len(seen), held_count, given)
 
 
 def _said(row: tuple[Any, ...]) -> _Said | None:
@@ -86,7 +99,7 @@ def _said(row: tuple[Any, ...]) -> _Said | None:
     return _Said(event_id, event.fact, bytes.fromhex(event.fact_digest), None, told)
 
 
-def _check_text(tx: Tx, said: _Said) -> tuple[str, str] | None:
+def _check_text(tx: Tx, said: _Said, erased: Erased) -> tuple[str, str] | None:
     rows: list[Any] = tx.execute(_RECORDED, (said.fact, said.digest)).fetchall()
     if not rows:
         if value(tx, "SELECT 1 FROM transactions WHERE subject = ? AND kind = 'fact'", (said.fact,)) is None:
@@ -96,7 +109,7 @@ def _check_text(tx: Tx, said: _Said) -> tuple[str, str] | None:
         return "FACT_CHANGED", f"fact {said.fact} is by {rows[0][0]}, the vote says {said.author}"
     for _, holder, salt, *fields in rows:
         if holder is None:
-            if not _is_erased(tx, said.fact):
+            if said.fact not in erased:
                 return "FACT_MISSING", f"the revision of fact {said.fact} that was voted on is gone"
         elif holder != said.fact or not _is_text(salt, fields, said.digest):
             return "FACT_CHANGED", f"fact {said.fact}: its text or a field is not what was voted on"
@@ -115,17 +128,13 @@ def _held_reason(tx: Tx, said: _Said) -> tuple[Any, ...] | None:
     return None if row is None else tuple(row)
 
 
-def _check_reason(tx: Tx, said: _Said, held: tuple[Any, ...]) -> tuple[str, str] | None:
+def _check_reason(said: _Said, held: tuple[Any, ...], erased: Erased) -> tuple[str, str] | None:
     fact, salt, reason = held
     if fact != said.fact or said.reason != events.reason_digest(salt, reason):
         return "REASON_CHANGED", f"the reason of {said.event_id} is not the one that was recorded"
-    if _is_erased(tx, fact):
+    if fact in erased:
         return "REASON_CHANGED", f"fact {fact} was forgotten and the reason of {said.event_id} is held all the same"
     return None
-
-
-def _is_erased(tx: Tx, fact: str) -> bool:
-    return value(tx, "SELECT 1 FROM transactions WHERE subject = ? AND kind = 'erase'", (fact,)) is not None
 
 
 _UNRECORDED = (

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from cortex import files, limits
+from cortex import limits
 from cortex.db.connect import Tx
 from cortex.errors import Conflict, Forbidden, KeyNotValid
 from cortex.ops import fields, rotating
@@ -104,13 +104,6 @@ def check_globs(given: list[str]) -> None:
     """Raise Invalid for what is no text of one line."""
     for glob in given:
         fields.check_name("a project", glob)
-
-
-def path_of(given: str) -> Path:
-    """A path as it was given. Raises Invalid for a text that is none, Unavailable where it cannot be seen."""
-    path = Path(given)
-    files.found(path)
-    return path
 
 
 def globs(given: list[str], default: list[str]) -> list[str]:

@@ -1,13 +1,15 @@
 """Operations on the keys of agents: add one, put a new one in the place of another."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
+from cortex import files
 from cortex.db.connect import Tx
-from cortex.errors import Conflict, KeyNotValid, NotFound
+from cortex.errors import Conflict, CortexError, KeyNotValid, NotFound
 from cortex.ops import fields, rotating
 from cortex.ops.agent_changes import (
     ALL,
@@ -20,7 +22,6 @@ from cortex.ops.agent_changes import (
     check_key,
     globs,
     keys_of,
-    path_of,
     proposal,
     valid_key,
 )
@@ -62,11 +63,9 @@ async def add_key(ctx: Context, request: AddAgentKey) -> AgentChange:
     """
     log = await ctx.database.read(lambda tx: _log_with(tx, request.name))
     by = await _signing(ctx, log, request) or (await rotating.admin(ctx))[1]
-    path = path_of(request.out)
-    key = signer(await asyncio.to_thread(keyfiles.make, path, request.name, log.origin), "agent", path)
-    at, event_id = ctx.now(), ctx.new_id()
+    path, at, event_id = fields.path_of(request.out), ctx.now(), ctx.new_id()
 
-    def decide(tx: Tx) -> Proposal[AgentChange]:
+    def event(tx: Tx, public: str) -> KeyChanged:
         held = next((key.projects for key in keys_of(tx, request.name) if key.public == by.public), ALL)
         event = KeyChanged(
             agent=request.name,
@@ -74,16 +73,40 @@ async def add_key(ctx: Context, request: AddAgentKey) -> AgentChange:
             by=by.public,
             custody="agent",
             id=event_id,
-            key=key.public,
+            key=public,
             log=log.origin,
             op="add",
             projects=globs(request.projects, held),
             v=events.VERSION,
         )
         check_key(tx, logs.needed(tx), event)
-        return proposal(at, sign(event, by, key), "key added", path)
+        return event
 
-    return await ctx.journal.order(decide)
+    # What is refused leaves no file behind.
+    await ctx.database.read(lambda tx: event(tx, by.public))
+    left = await asyncio.to_thread(files.found, path) is not None
+    key = signer(await asyncio.to_thread(keyfiles.make, path, request.name, log.origin), "agent", path)
+    if left and await ctx.database.read(lambda tx: _is_known(tx, key)):
+        raise Conflict(f"{path} is there, and its key was in this log before", "give the path of a new file with --out")
+    try:
+        done = await ctx.journal.order(lambda tx: proposal(at, sign(event(tx, key.public), by, key), "key added", path))
+    except CortexError:
+        if not left:
+            await _take_away(ctx, path, key)
+        raise
+    told = f"{path} was there: its key, which an interrupted attempt may have left, was added"
+    return structs.replace(done, notes=[told, *done.notes]) if left else done
+
+
+def _is_known(tx: Tx, key: EventSigner) -> bool:
+    return tx.execute("SELECT 1 FROM vote_key WHERE public = ?", (bytes.fromhex(key.public),)).fetchone() is not None
+
+
+async def _take_away(ctx: Context, path: Path, key: EventSigner) -> None:
+    """Remove the file of a new key that was refused. Where it cannot be seen that it was, the file stays."""
+    with suppress(CortexError, OSError):
+        if not await ctx.database.read(lambda tx: _is_known(tx, key)):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
 def _log_with(tx: Tx, name: str) -> Log:
@@ -96,7 +119,7 @@ def _log_with(tx: Tx, name: str) -> Log:
 async def _signing(ctx: Context, log: Log, request: AddAgentKey) -> EventSigner | None:
     """The key of the agent that signs; None where no valid one is on this machine."""
     if request.key is not None:
-        path = path_of(request.key)
+        path = fields.path_of(request.key)
         held = signer(await asyncio.to_thread(keyfiles.bring, path, request.name, log.origin), "agent", path)
         await ctx.database.read(lambda tx: valid_key(tx, request.name, held.public))
         return held
@@ -133,7 +156,7 @@ async def rotate(ctx: Context, request: RotateAgentKey) -> AgentChange:
     interrupted is finished when this is called again.
     """
     log = await ctx.database.read(logs.needed)
-    path = path_of(request.key) if request.key is not None else rotating.place_of(ctx, log, request.name)
+    path = fields.path_of(request.key) if request.key is not None else rotating.place_of(ctx, log, request.name)
     if path is None:
         raise NotFound(f"no key of agent {request.name} is on this machine", "give its file with --key FILE")
     # Before a lock is made beside a key that is not there.

@@ -90,10 +90,10 @@ async def _voucher(ctx: Context, trust: str | None) -> EventSigner | None:
 def _own_key(ctx: Context, log: Log, request: AddAgent) -> EventSigner:
     """The key that is brought along; else one in its place, made there or left by an attempt that did not register."""
     if request.key is not None:
-        path = agent_changes.path_of(request.key)
+        path = fields.path_of(request.key)
         return signer(keyfiles.bring(path, request.name, log.origin), "agent", path)
     if request.key_out is not None:
-        path = agent_changes.path_of(request.key_out)
+        path = fields.path_of(request.key_out)
     else:
         path = keyfiles.agent_path(ctx.settings.home, log.origin, request.name)
     return signer(keyfiles.make(path, request.name, log.origin), "agent", path)

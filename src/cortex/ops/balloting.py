@@ -4,18 +4,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from cortex import limits, times
+from cortex import limits
 from cortex.db.connect import Tx, value
-from cortex.errors import ClockAhead, Conflict, CortexError, Forbidden, IdConflict, Invalid
+from cortex.errors import Conflict, CortexError, Forbidden, IdConflict, Invalid
 from cortex.memory import votable
 from cortex.memory.votable import Votable
-from cortex.ops import fields
+from cortex.ops import clocks, fields
 from cortex.ops.context import Context
 from cortex.trust import events, keyfiles
 from cortex.trust import log as logs
@@ -102,7 +101,7 @@ class HeldKey:
 
 def brought(key_file: str, agent: str | None) -> EventSigner:
     """A key from a file, which has to say whose it is unless `agent` does."""
-    path = Path(key_file)
+    path = fields.path_of(key_file)
     return signer(keyfiles.bring(path, agent), "agent", path)
 
 
@@ -178,12 +177,7 @@ class Deciding:
         if ballot.author != on.author:
             raise Invalid(f"the ballot names {ballot.author[:64]!r} as the author", f"it was {on.author!r}")
         self._check_order(ballot)
-        ahead = times.micros(ballot.at) - times.micros(self._at)
-        if ahead > limits.CLOCK_AHEAD_SECONDS * 1_000_000:
-            raise ClockAhead(
-                f"the ballot is of {ballot.at}, here it is {self._at}",
-                f"set the clock that signed it: {limits.CLOCK_AHEAD_SECONDS} seconds ahead are taken",
-            )
+        clocks.check_ahead(ballot.at, self._at, "ballot")
         self._check_key(ballot.key, ballot.agent, on)
 
     def _check_order(self, ballot: Ballot) -> None:

@@ -2,10 +2,9 @@
 
 import asyncio
 import shlex
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from msgspec import Meta, structs
 
@@ -13,25 +12,32 @@ from cortex import limits, telemetry, times
 from cortex.db.connect import Tx
 from cortex.errors import CortexError
 from cortex.ledger import chain, witnesses
-from cortex.ledger.findings import Findings, Verification
-from cortex.ops import verification, vote_verification, witnessing
+from cortex.ledger.findings import Finding, Findings, Verification, unforeseen
+from cortex.ledger.memory import ReceiptsMark
+from cortex.ops import held_receipts, verification, vote_verification, witnessing
 from cortex.ops.alerts import Alerts
 from cortex.ops.context import Context
+from cortex.ops.held_receipts import ReceiptsHeld
 from cortex.ops.verification import VerificationRun, VerificationTask
 from cortex.ops.vote_verification import VoteTask, VoteVerification
 from cortex.plurals import counted
 from cortex.trust import log as logs
-from cortex.trust import outside
-from cortex.trust.outside import HeldNote, HeldReceipt, Outside, ReceiptsChecked
+from cortex.trust.outside import HeldNote, Outside, ReceiptsChecked
 from cortex.trust.receipts import AgentReceipt, put_aside
-
-T = TypeVar("T")
 
 
 class VotesReport(VoteVerification, frozen=True, kw_only=True):
     """The report of a verification of the votes log."""
 
     outside: Annotated[list[str], Meta(description="What others keep of the log, and how it compares.")]
+    unchecked: Annotated[list[str], Meta(description="What others keep of the log that could not be read.")]
+
+    @property
+    def exit_code(self) -> int:
+        """0 valid, 1 tampered, 3 where there was no log to check, or something to compare with could not be read."""
+        if not self.ok:
+            return 1
+        return 3 if self.origin is None or self.unchecked else 0
 
 
 def transactions_task(
@@ -70,33 +76,42 @@ async def transactions(ctx: Context, task: VerificationTask, alerts: Alerts) -> 
         findings=report.findings,
     )
     unwritten = await _finish(ctx, run, report.logs[-1].origin if report.logs else None, alerts)
-    return structs.replace(report, not_remembered=_both(report.not_remembered, unwritten))
+    return structs.replace(report, not_remembered=_all(report.not_remembered, unwritten))
 
 
 async def votes(
-    ctx: Context, task: VoteTask, alerts: Alerts, receipts: list[Path] | None = None, *, set_aside: bool = False
+    ctx: Context, task: VoteTask, alerts: Alerts, given: list[Path] | None = None, *, set_aside: bool = False
 ) -> VotesReport:
-    """Verify the votes log, also against `receipts` (the agents' own that lie here unless given) and witnesses.
+    """Verify the votes log, also against the receipts `given` (else those of the agents here) and witnesses.
 
     With `set_aside` own receipts that do not fit are put aside, if all else is valid: the file is taken as it is.
     """
     started_at = ctx.now()
-    checked = await vote_verification.checked(ctx, task)
-    report = VotesReport(**structs.asdict(checked), outside=[])
-    if checked.origin is not None:
-        report = await _held_against(ctx, task, report, receipts, set_aside=set_aside)
+    examined = await vote_verification.checked(ctx, task)
+    report, remember = VotesReport(**structs.asdict(examined.report), outside=[], unchecked=[]), examined.remember
+    if report.origin is not None:
+        known = remember.receipts if remember is not None and task.incremental else []
+        report, held = await _held_against(ctx, task, report, given, known, set_aside=set_aside)
+        if remember is not None and held.marks is not None:
+            remember = structs.replace(remember, receipts=held.marks)
+    unsaved = None
+    if report.ok and remember is not None:
+        unsaved = await held_receipts.aside(task, partial(vote_verification.remember, task, remember))
     run = vote_verification.run_of(report, task, started_at, ctx.now())
-    unwritten = await _finish(ctx, run, report.origin, alerts)
-    return structs.replace(report, not_remembered=_both(report.not_remembered, unwritten))
+    unwritten = await _finish(ctx, run, report.origin, alerts, whole=not report.unchecked)
+    return structs.replace(report, not_remembered=_all(report.not_remembered, unsaved, unwritten))
 
 
-def _both(one: str | None, other: str | None) -> str | None:
-    return "; ".join(told for told in (one, other) if told) or None
+def _all(*told: str | None) -> str | None:
+    return "; ".join(each for each in told if each) or None
 
 
-async def _finish(ctx: Context, run: VerificationRun, origin: str | None, alerts: Alerts) -> str | None:
+async def _finish(
+    ctx: Context, run: VerificationRun, origin: str | None, alerts: Alerts, *, whole: bool = True
+) -> str | None:
     """Count a run, tell what it found, and write it down. Returns why that could not be."""
-    result = "tampered" if not run.ok else "valid" if origin is not None else "unchecked"
+    valid = run.ok and origin is not None and whole
+    result = "valid" if valid else "unchecked" if run.ok or not run.passes else "tampered"
     telemetry.add(telemetry.VERIFICATION_RUNS, run.log, result)
     telemetry.put(telemetry.LAST_VERIFICATION, run.log, value=times.micros(run.finished_at) / 1e6)
     alerts.found("verification", run.log, origin, (finding.code for finding in run.findings))
@@ -112,48 +127,60 @@ async def _finish(ctx: Context, run: VerificationRun, origin: str | None, alerts
     return None
 
 
-async def _aside(task: VoteTask, run: Callable[[], T]) -> T:
-    """What `run` returns. It may take a while, so it is not for an event loop that others use.
-
-    A task that stands back has a loop of its own, in a thread that nothing waits for at the end of the process.
-    """
-    return run() if task.nice else await asyncio.to_thread(run)
+async def unfinished(ctx: Context, log: str, why: str, alerts: Alerts, *, incremental: bool) -> None:
+    """Write down and tell that a verification ended without a result: what is in a file may have brought that about."""
+    at, said = ctx.now(), Finding(code="UNFINISHED", origin=None, entry=None, what=why)
+    run = VerificationRun(
+        log=log, started_at=at, finished_at=at, incremental=incremental, size=0, votes=0, ok=False, passes=[],
+        findings=[said],
+    )  # fmt: skip
+    await _finish(ctx, run, None, alerts)
 
 
 async def _held_against(
-    ctx: Context, task: VoteTask, report: VotesReport, receipts: list[Path] | None, *, set_aside: bool
-) -> VotesReport:
-    """The report with what others keep of the log. All of that is read before the log is."""
+    ctx: Context,
+    task: VoteTask,
+    report: VotesReport,
+    given: list[Path] | None,
+    known: list[ReceiptsMark],
+    *,
+    set_aside: bool,
+) -> tuple[VotesReport, ReceiptsHeld]:
+    """The report with what others keep of the log, and what came of the receipts that go on from the `known` marks.
+
+    All of that is read before the log is.
+    """
     origin = report.origin
     assert origin is not None, "what has no origin is held against nothing"
-    notes, told = await _aside(task, lambda: _notes(ctx, origin))
-    own = set(await _aside(task, lambda: outside.own_files(ctx.settings.home, origin)))
-    held, unread = await _aside(task, lambda: _receipts(own, receipts))
-    seen, missed, done = Findings(), Findings(), ReceiptsChecked()
-    await ctx.database.read(lambda tx: _compare(tx, Outside(seen, own, done), notes, []))
-    for start in range(0, len(held), limits.TEXT_CHUNK_LEAVES):
-        part = held[start : start + limits.TEXT_CHUNK_LEAVES]
-        await ctx.database.read(partial(_compare, side=Outside(missed, own, done), notes=[], receipts=part))
-        ctx.progress(start + len(part), len(held), "receipts")
-    told += [*unread, *_summed(held, done)]
+    notes, told, unread = await held_receipts.aside(task, lambda: _notes(ctx, origin))
+    seen = Findings()
+    await ctx.database.read(lambda tx: _compare(tx, seen, notes))
+    held = await held_receipts.compare(ctx, task, origin, given, known, wanted=set_aside)
+    told += held.told
+    unread += held.unread
     found, more = [*report.findings, *seen.list], report.more_findings + seen.more
     if set_aside and not found:
-        told += await _aside(task, lambda: _put_aside(done.unfit))
+        told += await held_receipts.aside(task, lambda: _put_aside(held.checked.unfit))
     else:
-        found, more = [*found, *missed.list], more + missed.more
-        told += ["receipts: none was put aside, since the rest is not valid"] if set_aside and done.unfit else []
-    return structs.replace(report, ok=not found, findings=found, more_findings=more, outside=told)
+        unfit = set_aside and bool(held.checked.unfit)
+        found, more = [*found, *held.findings.list], more + held.findings.more
+        told += ["receipts: none was put aside, since the rest is not valid"] if unfit else []
+    report = structs.replace(
+        report, ok=not found, findings=found, more_findings=more, outside=[*told, *unread], unchecked=unread
+    )
+    return report, held
 
 
-def _compare(tx: Tx, side: Outside, notes: list[HeldNote], receipts: list[HeldReceipt]) -> None:
+def _compare(tx: Tx, seen: Findings, notes: list[HeldNote]) -> None:
     log = logs.state(tx)
     if log is not None:  # else it went just now, which the next run says
-        side.compare(tx, log, notes, receipts)
+        with unforeseen(seen, "what witnesses hold", origin=log.origin):
+            Outside(seen, set(), ReceiptsChecked()).notes(tx, log, notes)
 
 
-def _notes(ctx: Context, origin: str) -> tuple[list[HeldNote], list[str]]:
-    """The last notes of the witnesses that can be read, and what there is to say of each witness."""
-    found, told = [], []
+def _notes(ctx: Context, origin: str) -> tuple[list[HeldNote], list[str], list[str]]:
+    """The last notes of the witnesses that can be read, what there is to say of each, and who could not be read."""
+    found, told, unread = [], [], []
     for target in witnessing.targets(ctx.settings):
         if target.kind == "http":
             told.append(f"witness {target.place}: not asked here; `cortex vote-ledger checkpoint` has it compare")
@@ -161,37 +188,12 @@ def _notes(ctx: Context, origin: str) -> tuple[list[HeldNote], list[str]]:
         try:
             note = witnesses.remembered(target, origin)
         except CortexError as error:
-            told.append(f"witness {target}: cannot be read ({error.message})")
+            unread.append(f"witness {target}: cannot be read ({error.message})")
             continue
         told.append(f"witness {target}: {'has seen nothing of this log' if note is None else 'compared'}")
         if note is not None:
             found.append(HeldNote(str(target), note))
-    return found, told
-
-
-def _receipts(own: set[Path], given: list[Path] | None) -> tuple[list[HeldReceipt], list[str]]:
-    """What the receipts say; a file that cannot be read is told of, and is an error where it was named."""
-    if given is not None:
-        return outside.held_in(given), []
-    found: list[HeldReceipt] = []
-    told = []
-    for path in sorted(own):
-        try:
-            found += outside.held_in([path])
-        except CortexError as error:
-            told.append(f"receipts {path.name}: cannot be read ({error.message})")
-    return found, told
-
-
-def _summed(held: list[HeldReceipt], done: ReceiptsChecked) -> list[str]:
-    if not held:
-        return ["receipts: none"]
-    told = [f"receipts: {done.compared:,} compared"]
-    if done.others:
-        told.append(f"receipts: {done.others:,} are of other logs")
-    if done.ahead:
-        told.append(f"receipts: {done.ahead:,} are of entries that are not there yet, or that no key of the log signed")
-    return told
+    return found, told, unread
 
 
 def _put_aside(unfit: dict[Path, dict[str, AgentReceipt]]) -> list[str]:

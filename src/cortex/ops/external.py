@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct
@@ -61,10 +60,10 @@ async def verify_external(ctx: Context, request: VerifyExternal) -> ExternalRepo
     jobs = min(limits.VERIFY_JOBS_MAX, os.cpu_count() or 1) if ctx.caller.face == "cli" else 1
     report = await asyncio.to_thread(
         offline.verify_path,
-        Path(request.path),
-        Path(request.trust) if request.trust is not None else None,
-        [Path(name) for name in request.checkpoint],
-        receipts=[Path(name) for name in request.receipts],
+        fields.path_of(request.path),
+        fields.path_of(request.trust) if request.trust is not None else None,
+        [fields.path_of(name) for name in request.checkpoint],
+        receipts=[fields.path_of(name) for name in request.receipts],
         jobs=jobs,
     )
     found = {0: "valid", 1: "tampered"}.get(report.exit_code, "unchecked")

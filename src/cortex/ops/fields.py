@@ -1,17 +1,23 @@
 """The fields that requests share, each with its description and bounds, written once."""
 
 import json
+import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from cortex import limits, projects
+from cortex import files, limits, projects
 from cortex.errors import Invalid, TooLarge
+from cortex.kinds import AGENT_PATTERN
 from cortex.memory.lookup import Filters
 from cortex.memory.visibility import View
 from cortex.ops.context import Context
 from cortex.ops.registry import Instant
+from cortex.trust import events
+
+_NOT_IN_REASONS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def form(pattern: str, words: str, description: str | None = None) -> Meta:
@@ -19,15 +25,14 @@ def form(pattern: str, words: str, description: str | None = None) -> Meta:
     return Meta(description=description, pattern=rf"\A{pattern}\Z", extra={"form": words})
 
 
-# What agents are called, everywhere.
-AGENT = rf"[A-Za-z0-9._@-]{{1,{limits.AGENT_CHARS_MAX}}}"
+AGENT = AGENT_PATTERN
 AGENT_FORM = f"1 to {limits.AGENT_CHARS_MAX} letters, digits, dots, dashes, '_' and '@'"
-UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+UUID = events.UUID
 
 Signature = Annotated[str, form(r"[0-9a-f]{128}", "128 hex digits in small letters")]
 Salt = Annotated[
     str,
-    form(r"[0-9a-f]{32,128}", "32 to 128 hex digits in small letters", "The salt in hex that reason_digest is of."),
+    form(events.SALT, "32 to 128 hex digits in small letters", "The salt in hex that reason_digest is of."),
 ]
 
 Content = Annotated[str, Meta(description="The fact: one self-contained statement, in plain text.")]
@@ -73,6 +78,17 @@ FilePath = Annotated[str, Meta(min_length=1, max_length=4096)]
 Cursor = Annotated[str, Meta(description="`next` of the page before.", max_length=limits.CURSOR_CHARS_MAX)]
 
 
+def path_of(given: str) -> Path:
+    """A path as it was given. Raises Invalid for a text that is none, Unavailable where it cannot be seen."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"{ascii(given)[:80]} is not a path", "give a name that UTF-8 can hold") from None
+    path = Path(given)
+    files.found(path)
+    return path
+
+
 def project_name(ctx: Context, given: str | None) -> str:
     """The project of a request: the one given, else the caller's."""
     return projects.check_name(given) if given is not None else ctx.caller.project
@@ -114,6 +130,17 @@ def check_name(name: str, given: str | None) -> None:
         raise Invalid(f"{name} is empty", "leave it out, or give some text")
     if not given.isprintable() and (found := next((c for c in given if not c.isprintable() and c != " "), None)):
         raise Invalid(f"{name} holds the character U+{ord(found):04X}", "give printable text of one line")
+
+
+def check_reason(reason: str | None) -> None:
+    """Raise Invalid for a reason without text or with a control character that is no newline or tab, TooLarge."""
+    if reason is None:
+        return
+    check_bytes("reason", reason, limits.REASON_BYTES_MAX)
+    if not reason.strip():
+        raise Invalid("the reason is empty", "leave it out, or give some text")
+    if found := _NOT_IN_REASONS.search(reason):
+        raise Invalid(f"the reason holds the character U+{ord(found[0]):04X}", "give text, newlines and tabs")
 
 
 def check_content(content: str) -> None:

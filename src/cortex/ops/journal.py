@@ -11,6 +11,7 @@ from cortex.db.database import Database
 from cortex.errors import Unavailable
 from cortex.ledger import chain, sealing
 from cortex.ledger.keys import NodeKey
+from cortex.ops import clocks
 from cortex.ops.registry import Order
 from cortex.settings import Settings
 from cortex.trust import apply
@@ -115,6 +116,8 @@ class LocalJournal:
 
     def _order(self, tx: Tx, decide: Callable[[Tx], Proposal[R]]) -> R:
         proposal = decide(tx)
+        if proposal.command.events:
+            clocks.check_sane(proposal.command.at)
         log, last = votes_log.state(tx), votes_sealing.sealed(tx)
         if log is not None:
             _check_ours(log, last, self._key, proposal.command)

@@ -1,7 +1,6 @@
 """Operations on the transactions ledger: checkpoint, verify, prove, export."""
 
 import asyncio
-from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
@@ -260,7 +259,7 @@ async def export_ledger(ctx: Context, request: ExportLedger) -> ExportedLedger:
 
     `verifier` is the one file of plain Python that checks it anywhere, without Cortex.
     """
-    target = Path(request.path)
+    target = fields.path_of(request.path)
     form = request.format or export.format_of(target)
     await _seal(ctx)
 

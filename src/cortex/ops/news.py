@@ -3,10 +3,12 @@
 import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cortex import files, limits
 from cortex.db.connect import Tx
+from cortex.errors import Unavailable
 from cortex.ops import signing
 from cortex.ops.context import Context
 from cortex.trust.events import AgentRegistered, Signed
@@ -20,10 +22,17 @@ _FIRST_ENTRY = 1
 def begun(ctx: Context, origin: str, entry: int) -> list[str]:
     """Where the admin key was made, for the answer to the first event of a log; nothing for any other."""
     path = signing.admin_file(ctx.settings, origin).path
-    if entry != _FIRST_ENTRY or files.found(path) is None:
+    if entry != _FIRST_ENTRY or not _here(path):
         return []
     told = f"the votes log of this file begins here; its admin key, which gives trust and resolves, is {path}"
     return [f"{told}: keep a copy of it elsewhere"]
+
+
+def _here(path: Path) -> bool:
+    try:
+        return files.found(path) is not None
+    except Unavailable:
+        return False  # what the answer is to is done: a note is no reason to call it failed
 
 
 def registered(tx: Tx, signed: Sequence[Signed]) -> dict[str, str]:

@@ -10,11 +10,12 @@ from msgspec import Meta, Struct, structs
 from cortex._version import __version__
 from cortex.db import backup, migrate
 from cortex.db.connect import Tx, integer
+from cortex.errors import ClockAhead
 from cortex.files import found
 from cortex.ledger import chain, merkle, sealing
 from cortex.meaning import filling
 from cortex.memory import derived, figures
-from cortex.ops import signing, verification
+from cortex.ops import policies, signing, verification
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
 from cortex.ops.verification import LastRun
@@ -23,7 +24,6 @@ from cortex.trust import sealing as votes_sealing
 from cortex.trust.log import Log
 
 _GROUP = "Node"
-_CLOCK_JUMP_MICROS = limits.CLOCK_JUMP_DAYS * 86_400 * 1_000_000
 
 
 class Initialized(Struct, frozen=True, kw_only=True):
@@ -51,9 +51,9 @@ async def init(ctx: Context, request: InitNode) -> Initialized:
 
     Where the key is missing a new one is made, and the ledger goes on with it under a new origin.
     """
+    await signing.ensure_log(ctx)
     at = ctx.now()
     state = await ctx.database.write(lambda tx: sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor))
-    await signing.ensure_log(ctx)
     votes = await ctx.database.read(logs.needed)
     genesis = await ctx.database.read(lambda tx: merkle.leaf_hash(logs.leaf_at(tx, votes.origin, 0)).hex())
     admin = signing.admin_file(ctx.settings, votes.origin)
@@ -177,8 +177,10 @@ def _closed(tx: Tx, ctx: Context, log: Log) -> str | None:
     # Asked for only where it is: a read makes no key.
     if not ctx.node_key.exists() or ctx.node_key.vkey(log.origin) != log.vkey:
         return f"{ctx.node_key.path} is not the key that signs it: `cortex doctor` says more"
-    if times.micros(ctx.now()) - times.micros(log.ts) > _CLOCK_JUMP_MICROS:
-        return f"more than {limits.CLOCK_JUMP_DAYS} days passed by the clock: `cortex vote-ledger confirm-clock`"
+    try:
+        policies.check_jump(log, ctx.now())
+    except ClockAhead as error:
+        return f"{error.message}: {error.hint}"
     return None
 
 

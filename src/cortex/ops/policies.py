@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, inspect
 from cortex import limits, times
 from cortex.db.connect import Tx
 from cortex.errors import ClockAhead, Conflict, Invalid
-from cortex.ops import news, rotating, signing
+from cortex.ops import clocks, news, rotating, signing
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, operation
@@ -92,6 +92,7 @@ async def set_policy(ctx: Context, request: SetPolicy) -> PolicyView:
 
 def check_jump(log: Log, at: str, hint: str = "say so first: `cortex vote-ledger confirm-clock`") -> None:
     """Raise ClockAhead where much time went by: other words of the admin are no word about the clock."""
+    clocks.check_sane(at)
     if times.micros(at) - times.micros(log.ts) > _CLOCK_JUMP_MICROS:
         raise ClockAhead(
             f"it is {at} by the clock, more than {limits.CLOCK_JUMP_DAYS} days after the last event ({log.ts})",
@@ -182,17 +183,19 @@ _RANGES = _ranges()
 
 
 class ClockConfirmed(Struct, frozen=True, kw_only=True):
-    """That the time since the last event really passed: from `before` to `at`."""
+    """That the time since the last event really passed: from `before` to `at`. Nothing was written without `entry`."""
 
     before: str
     at: str
-    entry: int
-    hash: str
+    entry: int | None
+    hash: str | None
     origin: str
 
 
 class ConfirmClock(Request[ClockConfirmed], frozen=True, kw_only=True):
     """Confirm that the clock is right."""
+
+    preview: Annotated[bool, Meta(description="Only show from when to when; nothing is written.")] = False
 
 
 @operation(
@@ -207,17 +210,17 @@ async def confirm_clock(ctx: Context, request: ConfirmClock) -> ClockConfirmed:
     """Say with the admin key that the clock is right, although much time passed since the votes log's last event.
 
     Without that, a log takes no event that is more than 30 days later than the one before: one bad clock must not
-    end settling periods.
+    end settling periods. It cannot be taken back: look with `preview` first.
     """
+    if request.preview:
+        at = ctx.now()
+        return await ctx.database.read(lambda tx: _jumped(logs.needed(tx), at))
     log, admin = await rotating.admin(ctx)
     at, event_id = ctx.now(), ctx.new_id()
 
     def decide(tx: Tx) -> Proposal[ClockConfirmed]:
         found = logs.needed(tx)
-        if times.micros(at) - times.micros(found.ts) <= _CLOCK_JUMP_MICROS:
-            raise Conflict(
-                f"the last event is of {found.ts} and it is {at}: there is nothing to confirm", "go on as usual"
-            )
+        jumped = _jumped(found, at)
         event = PolicySet(
             at=at,
             id=event_id,
@@ -229,10 +232,16 @@ async def confirm_clock(ctx: Context, request: ConfirmClock) -> ClockConfirmed:
 
         def answer(tx: Tx, applied: list[Applied]) -> ClockConfirmed:
             done = applied[0]
-            return ClockConfirmed(
-                before=found.ts, at=done.ts, entry=done.idx, hash=done.hash.hex(), origin=found.origin
-            )
+            return msgspec.structs.replace(jumped, at=done.ts, entry=done.idx, hash=done.hash.hex())
 
         return Proposal(EventsOrdered(at=at, events=(sign(event, admin),)), answer)
 
     return await ctx.journal.order(decide)
+
+
+def _jumped(log: Log, at: str) -> ClockConfirmed:
+    """From when to when there is something to confirm. Raises Conflict where there is nothing."""
+    clocks.check_sane(at)
+    if times.micros(at) - times.micros(log.ts) <= _CLOCK_JUMP_MICROS:
+        raise Conflict(f"the last event is of {log.ts} and it is {at}: there is nothing to confirm", "go on as usual")
+    return ClockConfirmed(before=log.ts, at=at, entry=None, hash=None, origin=log.origin)

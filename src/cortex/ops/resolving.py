@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from cortex import limits
 from cortex.db.connect import Tx, integer, value
 from cortex.memory import votable
 from cortex.ops import fields, news, rotating, signing
@@ -34,8 +33,7 @@ class ResolveFact(Request["Resolution"], frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Raise Invalid or TooLarge for what the field types alone do not say."""
-        if self.reason is not None:
-            fields.check_bytes("reason", self.reason, limits.REASON_BYTES_MAX)
+        fields.check_reason(self.reason)
 
 
 class Resolution(Tally, frozen=True, kw_only=True):

@@ -76,7 +76,7 @@ async def resubmit(ctx: Context, request: ResubmitVotes) -> Resubmitted:
     Each ballot goes in as its agent signed it then, in the old order.
     """
     origin = (await ctx.database.read(logs.needed)).origin
-    paths = [Path(name) for name in request.receipts] or await asyncio.to_thread(
+    paths = [fields.path_of(name) for name in request.receipts] or await asyncio.to_thread(
         outside.own_files, ctx.settings.home, origin
     )
     held = await asyncio.to_thread(_in_order, paths)

@@ -1,7 +1,5 @@
 """Writing an answer to a file that its reader named."""
 
-from pathlib import Path
-
 import msgspec
 from msgspec import Struct
 
@@ -10,6 +8,6 @@ from cortex import files
 
 def as_json(found: Struct, path: str) -> str:
     """Write an answer as JSON to a new file, whole or not at all. Returns its absolute path."""
-    target = Path(path)
+    target = fields.path_of(path)
     files.write_whole(target, msgspec.json.format(msgspec.json.encode(found)))
     return str(target.absolute())

@@ -32,4 +32,4 @@ def persons_word(tx: Tx, fact: str, digest: bytes) -> PersonsWord | None:
     if row is None:
         return None
     entry, at, truth, key, reason = row
-    return PersonsWord(truth=_TRUTHS[truth], key=key, reason=reason, at=at, entry=entry)
+    return PersonsWord(truth=_TRUTHS.get(truth, "open"), key=key, reason=reason, at=at, entry=entry)

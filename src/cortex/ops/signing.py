@@ -1,13 +1,18 @@
 """Signing events: with the keys of agents that this machine holds, and with the admin key of the log."""
 
+import asyncio
+
+from cortex import files
 from cortex.db.connect import Tx
-from cortex.errors import Forbidden, KeyNotValid
+from cortex.errors import Conflict, Forbidden, KeyNotValid
+from cortex.ledger import chain, memory, sealing
+from cortex.ops import clocks
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.settings import Settings
 from cortex.trust import events, keyfiles, policy
 from cortex.trust import log as logs
-from cortex.trust.adminkey import AdminKeyFile
+from cortex.trust.adminkey import AdminKeyFile, origin_in
 from cortex.trust.apply import Applied
 from cortex.trust.events import Genesis
 from cortex.trust.keyring import EventSigner, sign, signer
@@ -84,9 +89,12 @@ async def ensure_log(ctx: Context) -> None:
     if log is not None:
         ctx.keyring.origin = log.origin
         return
-    origin, at = logs.new_origin(), ctx.now()
-    file = admin_file(ctx.settings, origin)
-    key = signer(file.make(), "agent", file.path)
+    at = ctx.now()
+    clocks.check_sane(at)
+    file = await _file_to_begin_with(ctx, at)
+    if file is None:
+        return
+    key, origin = signer(file.open(), "agent", file.path), file.origin
     event = Genesis(
         at=at,
         id=ctx.new_id(),
@@ -106,6 +114,58 @@ async def ensure_log(ctx: Context) -> None:
     if not await ctx.journal.order(decide) and file.path == keyfiles.admin_path(ctx.settings.home, origin):
         # Another process began one at the same moment: nothing was ever signed with this key.
         file.path.unlink(missing_ok=True)
+
+
+async def _file_to_begin_with(ctx: Context, at: str) -> AdminKeyFile | None:
+    """The key of a log that is to be begun, made where it is not there. None where another process began one meanwhile.
+
+    Raises Conflict, with nothing written, where admin.key holds the key of another log.
+    """
+    while True:
+        origin = await _origin_to_begin_with(ctx, at)
+        if origin is None:
+            return None
+        file = admin_file(ctx.settings, origin)
+        try:
+            await asyncio.to_thread(file.make)
+            return file
+        except Conflict:
+            if origin_in(file.path) in {None, origin}:
+                raise
+            # Another process made one since: it is looked at again whose that is.
+
+
+async def _origin_to_begin_with(ctx: Context, at: str) -> str | None:
+    """A new origin, or the one of a process that was killed between its key and its genesis."""
+    place = ctx.settings.admin_key
+    held = None if place is None else await asyncio.to_thread(origin_in, place)
+    transactions = await ctx.database.read(chain.active)
+    if place is None or held is None:
+        if transactions is None:
+            transactions = await ctx.database.write(
+                lambda tx: sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor)
+            )
+        return logs.new_origin(chain.node_of(transactions.origin))
+    ours = transactions is not None and held.startswith(logs.prefix(chain.node_of(transactions.origin)))
+    if ours and await asyncio.to_thread(_never_begun, ctx.settings, AdminKeyFile(place, held)):
+        return held
+    if await ctx.database.read(logs.state) is not None:
+        return None
+    raise Conflict(
+        f"admin.key ({place}) is the admin key of another log, {held}",
+        "set it per database, to a file that is not there yet, or leave it out",
+    )
+
+
+def _never_begun(settings: Settings, file: AdminKeyFile) -> bool:
+    """Whether nothing on this machine shows that the log of an admin key was begun.
+
+    Else a copy of the database from before that would begin the same log once more.
+    """
+    folders = (place(settings.home, file.origin, "x").parent for place in (keyfiles.agent_path, keyfiles.custody_path))
+    if file.changed() or any(files.found(folder) is not None for folder in folders):
+        return False
+    return not memory.knows(settings.home, file.origin)
 
 
 def _won(tx: Tx, applied: list[Applied]) -> bool:

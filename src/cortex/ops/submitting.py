@@ -5,17 +5,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from cortex import limits, times
 from cortex.db.connect import Tx
-from cortex.errors import ClockAhead, Invalid
+from cortex.errors import Invalid
 from cortex.memory import votable
-from cortex.ops import agent_changes, fields, policies
+from cortex.ops import agent_changes, clocks, fields, policies
 from cortex.ops.agent_changes import GROUP
 from cortex.ops.balloting import Reason, keep_reason
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, operation
-from cortex.trust import events, keyfiles
+from cortex.trust import events, keyfiles, policy
 from cortex.trust import log as logs
 from cortex.trust.apply import Applied
 from cortex.trust.events import AgentRegistered, FactResolved, KeyChanged, PolicySet, Signed
@@ -52,8 +51,7 @@ class SubmitEvent(Request[SubmittedEvent], frozen=True, kw_only=True):
         """Raise Invalid or TooLarge for what the field types alone do not say."""
         if (self.reason is None) != (self.salt is None) or (self.reason is not None and self.kind != "resolve"):
             raise Invalid("a reason and its salt go together, with an event of kind resolve", "give both, or none")
-        if self.reason is not None:
-            fields.check_bytes("reason", self.reason, limits.REASON_BYTES_MAX)
+        fields.check_reason(self.reason)
 
 
 # No tool: a model has no key to sign with.
@@ -109,11 +107,7 @@ def _check_reason(request: SubmitEvent, event: FactResolved) -> None:
 def _check(tx: Tx, log: Log, signed: Signed, at: str) -> None:
     """What a node checks of an event that it did not make, beside what apply checks."""
     event = signed.event
-    if times.micros(event.at) - times.micros(at) > limits.CLOCK_AHEAD_SECONDS * 1_000_000:
-        raise ClockAhead(
-            f"the event is of {event.at}, here it is {at}",
-            f"set the clock that signed it: {limits.CLOCK_AHEAD_SECONDS} seconds ahead are taken",
-        )
+    clocks.check_ahead(event.at, at, "event")
     if isinstance(event, AgentRegistered | KeyChanged) and event.custody == "server":
         raise Invalid("an event that was signed elsewhere has custody server", "whose agent has the key: custody agent")
     match event:
@@ -123,6 +117,8 @@ def _check(tx: Tx, log: Log, signed: Signed, at: str) -> None:
             agent_changes.check_key(tx, log, event)
         case PolicySet():
             policies.check(event.policy)
+            if event.policy != policy.decode(log.policy):
+                policies.check_jump(log, at)
         case FactResolved() if event.log == log.origin:
             votable.outdated(votable.newest(tx, event.fact), None, event.fact_digest)
         case _:

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,12 +14,12 @@ import msgspec
 from msgspec import Struct, structs
 
 from cortex import limits, times
-from cortex.db import migrate, schema
+from cortex.db import migrate, schema, structure
 from cortex.db.connect import Tx, connect, value
 from cortex.db.faults import told
-from cortex.errors import BY_KIND, CortexError, Internal, Invalid
+from cortex.errors import BY_KIND, CortexError, Internal, Invalid, Unavailable
 from cortex.ledger import chain, integrity, memory
-from cortex.ledger.findings import Finding, Findings, LogChecked, Verification
+from cortex.ledger.findings import Finding, Findings, LogChecked, Verification, unforeseen
 from cortex.ledger.keys import NodeKey
 from cortex.memory import textcheck
 from cortex.plurals import counted
@@ -29,8 +30,13 @@ _LINE_BYTES_MAX = 64 << 20
 T = TypeVar("T", bound="LedgerTask")
 R = TypeVar("R", bound=Struct)
 
-# Every pass over the transactions logs, where none is left out.
+# Every pass over the transactions logs, where none is left out. What is not incremental also has `structure`.
 PASSES = frozenset({"schema", "integrity", "checkpoints", "text"})
+
+# The tables that the passes read, and so their indexes.
+_TABLES = (
+    "transactions", "ledger_log", "ledger_node", "ledger_checkpoint", "project", "fact", "revision", "import_run",
+)  # fmt: skip
 
 # What is remembered of a file that was never verified.
 NOTHING = memory.Memory(path="", logs=[])
@@ -82,16 +88,28 @@ def examine(
 ) -> tuple[Verification, list[memory.Remembered]]:
     """Every pass, against what was `kept`. Returns the report and what is to be remembered if it is good."""
     findings = Findings()
-    readable = check_schema(tx, findings)
-    states = chain.logs(tx) if readable else []
-    checked, remember = _check_logs(tx, states, kept, key, findings, incremental, progress) if readable else ([], [])
-    passes = ["schema", "integrity", "checkpoints"] if readable else ["schema"]
+    passes = ["schema"]
+    states: list[chain.State] = []
+    checked: list[LogChecked] = []
+    remember: list[memory.Remembered] = []
     revisions = erased = 0
+    readable = check_schema(tx, findings)
+    if readable:
+        if not incremental:
+            check_structure(tx, _TABLES, findings)
+            passes.append("structure")
+        with unforeseen(findings, "the log", "TREE_STATE"):
+            states = chain.logs(tx)
+            checked, remember = _check_logs(tx, states, kept, key, findings, incremental, progress)
+        passes += ["integrity", "checkpoints"]
     if text and readable:
         since = {state.id: _texts_checked(kept, state) for state in states if incremental}
-        revisions, erased = textcheck.check(tx, findings, since=since, progress=progress)
+        with unforeseen(findings, "the texts of facts"):
+            revisions, erased = textcheck.check(tx, findings, since=since, progress=progress)
         passes.append("text")
         remember = [structs.replace(log, text_size=log.size) for log in remember]
+    if text and not incremental:
+        remember = [structs.replace(log, whole_at=log.verified_at) for log in remember]
     report = Verification(
         ok=not findings.list,
         findings=findings.list,
@@ -108,13 +126,22 @@ def examine(
 
 def check_schema(tx: Tx, findings: Findings) -> bool:
     """Compare the schema with what the migrations make. False where nothing can be said of what the tables hold."""
-    differences = schema.differences(tx, migrate.shipped())
-    if migrate.version(tx) != len(migrate.shipped()):
-        differences.append(f"the file says that it is of schema {migrate.version(tx)}")
-    for difference in differences:
-        findings.add("SCHEMA", difference)
-    # Of tables that are not those of Cortex the other passes could say anything.
-    return not any(difference.startswith(("table ", "view ")) for difference in differences)
+    with unforeseen(findings, "the schema", "SCHEMA"):
+        differences = schema.differences(tx, migrate.shipped())
+        if migrate.version(tx) != len(migrate.shipped()):
+            differences.append(f"the file says that it is of schema {migrate.version(tx)}")
+        for difference in differences:
+            findings.add("SCHEMA", difference)
+        # Of tables that are not those of Cortex the other passes could say anything.
+        return not any(difference.startswith(("table ", "view ")) for difference in differences)
+    return False
+
+
+def check_structure(tx: Tx, tables: Iterable[str], findings: Findings) -> None:
+    """Compare tables with their indexes: what the other passes look up is only there if an index says so."""
+    with unforeseen(findings, "the pages", "SCHEMA"):
+        for told in structure.unsound(tx, tables):
+            findings.add("SCHEMA", told)
 
 
 def _check_logs(
@@ -130,17 +157,16 @@ def _check_logs(
     remember: list[memory.Remembered] = []
     for state in states:
         own = own_vkey(key, state.origin)
-        log, after = integrity.check(
-            tx,
-            state,
-            findings,
-            own_vkey=own,
-            remembered=kept.of(state.origin),
-            incremental=incremental,
-            progress=progress,
-        )
+        before = kept.of(state.origin)
+        log, after = integrity.unread(state), None
+        with unforeseen(findings, "the log", origin=state.origin):
+            log, after = integrity.check(
+                tx, state, findings, own_vkey=own, remembered=before, incremental=incremental, progress=progress
+            )
         checked.append(log)
-        remember.append(structs.replace(after, verified_at=times.now(), text_size=_texts_checked(kept, state)))
+        if after is not None:
+            earlier = {"whole_at": before.whole_at if before else "", "text_size": _texts_checked(kept, state)}
+            remember.append(structs.replace(after, verified_at=times.now(), **earlier))
     _check_order(tx, states, checked, findings)
     for before in kept.logs:
         if before.origin not in {state.origin for state in states}:
@@ -282,11 +308,17 @@ async def in_worker(module: str, task: LedgerTask, result: type[R], progress: Pr
                 return msgspec.convert(said["result"], result)
             else:
                 raise _error(said["error"])
+        if -await process.wait() in _ENDED_BY_OTHERS:
+            raise Unavailable("the verifying process was ended by somebody", "try again")
         raise Internal("the verifying process ended without a result", "look at its messages, then try again")
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+# Nothing in a file makes a process end by these.
+_ENDED_BY_OTHERS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 
 
 def _error(error: dict[str, str]) -> CortexError:

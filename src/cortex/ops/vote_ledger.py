@@ -1,6 +1,5 @@
 """Operations on the votes log as a whole: begin it or let it go on, sign its state, verify it."""
 
-from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct, structs
@@ -251,7 +250,7 @@ async def verify(ctx: Context, request: VerifyVotes) -> VotesReport:
     task = vote_verification.task_of(
         ctx, incremental=request.incremental, signed=request.signatures, policy=request.policy, text=request.text
     )
-    receipts = [Path(name) for name in request.receipts] if request.receipts else None
+    receipts = [fields.path_of(name) for name in request.receipts] if request.receipts else None
     return await checking.votes(ctx, task, Alerts(ctx.settings), receipts)
 
 

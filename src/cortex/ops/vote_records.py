@@ -65,7 +65,7 @@ async def export_votes(ctx: Context, request: ExportVotes) -> ExportedVotes:
 
     `verifier` is the one file of plain Python that checks it anywhere, without Cortex.
     """
-    target, at = Path(request.path), ctx.now()
+    target, at = fields.path_of(request.path), ctx.now()
     form = request.format or bundles.format_of(target)
     files.refuse_existing(target)
 
@@ -323,7 +323,7 @@ class ProveVote(Request[ProofOfVote], frozen=True, kw_only=True):
 async def prove(ctx: Context, request: ProveVote) -> ProofOfVote:
     """Prove to an outsider that a vote was counted: its entry, the way to a signed checkpoint, and its reason.
 
-    Where the agent's own receipts are on this machine, the proof is added to them.
+    Where the agent's own receipts or its key are on this machine, the proof is added to its receipts.
     """
 
     def build(tx: Tx) -> tuple[ProofOfVote, str, int]:
@@ -372,17 +372,20 @@ def _disclosure(tx: Tx, event_id: str) -> dict[str, Any] | None:
 
 
 def _complete(ctx: Context, made: ProofOfVote, agent: str, idx: int) -> None:
-    """Add the proof to the agent's own receipts, where they are here and lack it."""
+    """Add the proof to the agent's own receipts, where they or its own key are here, and they lack it."""
     leaf = json.loads(made.leaf)
     event = leaf["event"]
     place = keyfiles.receipts_path(ctx.settings.home, event["log"], agent)
-    if files.found(place) is None:
-        return
+    own = keyfiles.agent_path(ctx.settings.home, event["log"], agent)
     try:
-        held = receipts.latest(place).get(event["id"])
+        if files.found(place) is None and files.found(own) is None:
+            return
+        held = receipts.latest(place, {event["id"]}).get(event["id"])
         if held is None or held.leaf != made.leaf or held.proof is None:
-            receipts.append(
-                place, AgentReceipt(ballot=event, sig=leaf["sigs"][0], idx=idx, leaf=made.leaf, proof=made.proof)
-            )
+            again = AgentReceipt(ballot=event, sig=leaf["sigs"][0], idx=idx, leaf=made.leaf, proof=made.proof)
+            told = made.disclosure
+            if told is not None:
+                again = receipts.explained(again, told["fields"]["reason"], bytes.fromhex(told["salt"]))
+            receipts.append(place, again)
     except CortexError:
         pass  # the proof is made all the same; what is wrong with the file, `vote-ledger verify` says

@@ -8,11 +8,12 @@ from msgspec import Meta, Struct, structs
 from cortex import limits, times
 from cortex.db.connect import Tx, integer, value
 from cortex.ledger import memory
-from cortex.ledger.findings import Finding, Findings
+from cortex.ledger.findings import UNFORESEEN, Finding, Findings, unforeseen
 from cortex.ledger.integrity import key_used
 from cortex.ledger.keys import NodeKey
 from cortex.ledger.memory import RememberedVotes
 from cortex.memory import votecheck
+from cortex.memory.votecheck import ReasonedTexts
 from cortex.ops import verification
 from cortex.ops.context import Context
 from cortex.ops.verification import LedgerTask, VerificationRun
@@ -20,8 +21,10 @@ from cortex.plurals import counted
 from cortex.progress import Progress
 from cortex.trust import copies, integrity, replay, signatures, validity
 from cortex.trust import log as logs
+from cortex.trust.copies import Copy
 from cortex.trust.integrity import VotesChecked
 from cortex.trust.log import Log
+from cortex.trust.validity import Keys
 
 
 class VoteTask(LedgerTask, frozen=True, kw_only=True):
@@ -48,7 +51,8 @@ class VoteVerification(Struct, frozen=True, kw_only=True):
     signatures: Annotated[int, Meta(description="How many signatures of agents and admins were checked.")]
     checkpoint_key: Annotated[str, Meta(description="Whose key the checkpoints were checked against.")]
     texts: Annotated[int, Meta(description="How many texts of facts that were voted on were compared.")]
-    reasons: int
+    reasons: Annotated[int, Meta(description="How many reasons of votes and resolutions were compared.")]
+    reasons_given: Annotated[int, Meta(description="How many there were; those that are not held are no finding.")]
     memory: Annotated[str, Meta(description="What was remembered outside the file, and used.")]
     not_remembered: Annotated[str | None, Meta(description="Why this could not be remembered outside the file.")]
 
@@ -60,8 +64,16 @@ class VoteVerification(Struct, frozen=True, kw_only=True):
         return 0 if self.origin is not None else 3
 
 
-# Every pass over the votes log, where none is left out.
+# Every pass over the votes log, where none is left out. What is not incremental also has `structure`.
 PASSES = frozenset({"schema", "integrity", "checkpoints", "signatures", "policy", "text"})
+
+
+class VotesExamined(Struct, frozen=True, kw_only=True):
+    """What the passes found, and what is to be remembered where what others keep bears it out too."""
+
+    report: VoteVerification
+    remember: RememberedVotes | None
+
 
 NO_LOG = "none: there is no votes log"
 
@@ -70,6 +82,9 @@ _OF_A_LOG = (
     "vote_ledger", "vote_tree", "vote_merkle_roots", "vote_agent", "vote_key", "vote_current", "vote_tally",
     "vote_judged", "vote_seal", "vote_checkpoints", "vote_reason",
 )  # fmt: skip
+
+# The tables that the passes read, and so their indexes.
+_TABLES = ("vote_log", *_OF_A_LOG, "transactions", "revision")
 
 
 def task_of(
@@ -91,12 +106,12 @@ def task_of(
     )
 
 
-async def checked(ctx: Context, task: VoteTask) -> VoteVerification:
+async def checked(ctx: Context, task: VoteTask) -> VotesExamined:
     """Verify here, or in a worker process where others wait for this one or the task stands back."""
     size = await ctx.database.read(lambda tx: integer(tx, "SELECT coalesce(max(id), 0) FROM vote_ledger"))
     if not task.nice and (ctx.caller.alone or size <= limits.VERIFY_INLINE_LEAVES):
         return await ctx.database.read(lambda tx: verify(tx, task, ctx.progress))
-    return await verification.in_worker("cortex.ops.vote_verification", task, VoteVerification, ctx.progress)
+    return await verification.in_worker("cortex.ops.vote_verification", task, VotesExamined, ctx.progress)
 
 
 def run_of(report: VoteVerification, task: VoteTask, started_at: str, finished_at: str) -> VerificationRun:
@@ -114,28 +129,26 @@ def run_of(report: VoteVerification, task: VoteTask, started_at: str, finished_a
     )
 
 
-def verify(tx: Tx, task: VoteTask, progress: Progress) -> VoteVerification:
-    """Every pass that is asked for, on the snapshot of `tx`. What is valid is remembered outside the file."""
+def verify(tx: Tx, task: VoteTask, progress: Progress) -> VotesExamined:
+    """Every pass that is asked for, on the snapshot of `tx`, against what is remembered outside the file."""
     home, database = Path(task.home), Path(task.database)
     kept = verification.NOTHING if task.accept else memory.load(home, database)
-    report, remember = examine(tx, task, kept.votes, copies.place(home, database), progress)
-    if not report.ok:
-        return report
+    report, after = examine(tx, task, kept.votes, copies.place(home, database), progress)
+    return VotesExamined(report=report, remember=after if report.ok else None)
+
+
+def remember(task: VoteTask, votes: RememberedVotes) -> str | None:
+    """Remember outside the file what was found valid. Returns why that could not be done, None where it was."""
 
     def change(newer: memory.Memory) -> memory.Memory:
         # Another verification may have remembered more meanwhile: what is remembered never shrinks by itself.
-        return structs.replace(newer, votes=remember if task.accept else _longer(remember, newer.votes))
+        return structs.replace(newer, votes=votes if task.accept else _longer(votes, newer.votes))
 
-    unsaved = memory.update(home, database, change, mend=task.accept)
-    return structs.replace(report, not_remembered=_both(report.not_remembered, unsaved))
-
-
-def _both(one: str | None, other: str | None) -> str | None:
-    return "; ".join(told for told in (one, other) if told) or None
+    return memory.update(Path(task.home), Path(task.database), change, mend=task.accept)
 
 
-def _longer(one: RememberedVotes | None, other: RememberedVotes | None) -> RememberedVotes | None:
-    if one is None or other is None or one.origin != other.origin:
+def _longer(one: RememberedVotes, other: RememberedVotes | None) -> RememberedVotes:
+    if other is None or one.origin != other.origin:
         return one
     ours, theirs = ((log.size, log.signed_size, log.text_size) for log in (one, other))
     return one if ours >= theirs else other
@@ -149,31 +162,33 @@ def examine(
     `copy_file` is where the replayed tables are kept for the next run; None for nowhere.
     """
     findings = Findings()
-    readable = verification.check_schema(tx, findings)
-    log = logs.state(tx) if readable else None
-    before = remembered if log is not None and remembered is not None and remembered.origin == log.origin else None
-    if readable:
-        _check_gone(tx, log, None if before else remembered, findings)
+    log, before = None, None
+    if verification.check_schema(tx, findings):
+        with unforeseen(findings, "the state row", "TREE_STATE"):
+            log = logs.state(tx)
+            before = remembered if remembered is not None and log and remembered.origin == log.origin else None
+            _check_gone(tx, log, None if before else remembered, findings)
     if log is None:
         return _report(findings, ["schema"], None), None
-    checked, after = integrity.check(
-        tx, log, findings, remembered=before, incremental=task.incremental, progress=progress
-    )
-    # What was checked of the leaves that were remembered counts as long as those are there.
-    known = before if task.incremental and before is not None and before.size <= checked.size else None
-    passes = ["schema", "integrity", "checkpoints"]
+    passes = ["schema"]
+    if not task.incremental:
+        verification.check_structure(tx, _TABLES, findings)
+        passes.append("structure")
+    checked, after, known = VotesChecked(log.size, b"", log.votes, 0, 0, 0), None, None
+    with unforeseen(findings, "the log", origin=log.origin):
+        checked, after = integrity.check(
+            tx, log, findings, remembered=before, incremental=task.incremental, progress=progress
+        )
+        # What was checked of the leaves that were remembered counts as long as those are there.
+        known = before if task.incremental and before is not None and before.size <= checked.size else None
+    passes += ["integrity", "checkpoints"]
     signed, unsaved = _events(tx, task, log, checked, known, copy_file, findings, passes, progress)
-    texts = reasons = 0
+    texts = ReasonedTexts()
     if task.text:
         since = 0 if known is None else min(known.text_size, known.size)
-        texts, reasons = votecheck.check(tx, log.origin, findings, since=since, progress=progress)
+        with unforeseen(findings, "the texts", origin=log.origin):
+            texts = votecheck.check(tx, log.origin, findings, since=since, progress=progress)
         passes.append("text")
-    after = structs.replace(
-        after,
-        verified_at=times.now(),
-        signed_size=checked.size if task.signatures else min(before.signed_size if before else 0, checked.size),
-        text_size=checked.size if task.text else min(before.text_size if before else 0, checked.size),
-    )
     report = structs.replace(
         _report(findings, passes, log.origin),
         size=checked.size,
@@ -184,21 +199,36 @@ def examine(
         checked_from=checked.checked_from,
         signatures=signed,
         checkpoint_key=key_used(_own(task, log), log.vkey),
-        texts=texts,
-        reasons=reasons,
+        texts=texts.texts,
+        reasons=texts.held,
+        reasons_given=texts.given,
         memory="none"
         if before is None
         else f"{counted(before.size, 'entry', 'entries')}, verified at {before.verified_at}",
         not_remembered=unsaved,
     )
-    return report, after
+    return report, None if after is None else _remembered(task, before, after)
+
+
+def _remembered(task: VoteTask, before: RememberedVotes | None, after: RememberedVotes) -> RememberedVotes:
+    """What is to be remembered, with what was checked earlier of what this run left out."""
+    size, now = after.size, times.now()
+    whole = not task.incremental and task.signatures and task.policy and task.text
+    return structs.replace(
+        after,
+        verified_at=now,
+        whole_at=now if whole else before.whole_at if before else "",
+        signed_size=size if task.signatures else min(before.signed_size if before else 0, size),
+        text_size=size if task.text else min(before.text_size if before else 0, size),
+        receipts=before.receipts if before else [],
+    )
 
 
 def _report(findings: Findings, passes: list[str], origin: str | None) -> VoteVerification:
     return VoteVerification(
         ok=not findings.list, findings=findings.list, more_findings=findings.more, origin=origin, size=0, votes=0,
         merkle_roots=0, checkpoints=0, root=None, checked_from=0, passes=passes, signatures=0,
-        checkpoint_key=NO_LOG, texts=0, reasons=0, memory="none", not_remembered=None,
+        checkpoint_key=NO_LOG, texts=0, reasons=0, reasons_given=0, memory="none", not_remembered=None,
     )  # fmt: skip
 
 
@@ -232,17 +262,29 @@ def _events(
     """Who signed, and what the rules make of it. Returns how many signatures were checked, and why no copy is kept."""
     origin, size = log.origin, checked.size
     start = 0 if known is None else min(known.signed_size, known.size)
-    with copies.opened(copy_file, tx, origin, size, checked.root, resume=task.incremental) as copy:
+    with copies.opened(copy_file, tx, origin, size, checked.root, resume=known is not None) as copy:
         done = signatures.SignaturesChecked()
         if task.signatures:
-            keys = validity.at(tx, copy.tx if copy.resumed else None, origin, start)
-            done = signatures.check(tx, origin, findings, start=start, keys=keys, progress=progress)
+            with unforeseen(findings, "the signatures", origin=origin):
+                keys = _keys(tx, copy, origin, start)
+                done = signatures.check(tx, origin, findings, start=start, keys=keys, progress=progress)
             passes.append("signatures")
         if not task.policy:
             return done.count, None
-        replay.check(tx, origin, findings, copy, size=size, void=done.void, progress=progress)
+        with unforeseen(findings, "the rules", origin=origin):
+            replay.check(tx, origin, findings, copy, size=size, void=done.void, progress=progress)
         passes.append("policy")
         return done.count, None if findings.list or copy_file is None else copy.keep()
+
+
+def _keys(tx: Tx, copy: Copy, origin: str, start: int) -> Keys:
+    """The keys at `start`. A copy that is damaged says nothing against the file."""
+    if copy.resumed:
+        try:
+            return validity.at(tx, copy.tx, origin, start)
+        except UNFORESEEN:
+            copy.start_anew()
+    return validity.at(tx, None, origin, start)
 
 
 if __name__ == "__main__":

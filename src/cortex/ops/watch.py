@@ -19,7 +19,7 @@ import msgspec
 
 from cortex import limits, times
 from cortex.db.connect import Tx
-from cortex.errors import CortexError
+from cortex.errors import Corrupt, CortexError, Internal
 from cortex.ledger import chain, locking, memory
 from cortex.ledger.witnesses import WitnessTarget
 from cortex.ops import checking, verification, vote_verification, witnessing
@@ -133,24 +133,29 @@ class Watch:
     async def _verify(self, found: Due) -> None:
         place = memory.place(self._context.settings.home, self._context.database.path).with_suffix(".watch")
         try:
+            unsaved = None
             with claimed(place) as mine:
                 # Another process may have been at it until just now.
                 if mine and found in await self._due():
-                    await self._run(found)
-            self._pauses.done(found.log)
+                    unsaved = await self._run(found)
+            # What left no mark outside stays due.
+            (self._pauses.done if unsaved is None else self._pauses.failed)(found.log)
         except CortexError as error:
             self._pauses.failed(found.log)
             self._complain(error)
+            if isinstance(error, Internal | Corrupt) and not self._ending.is_set():
+                await checking.unfinished(
+                    self._context, found.log, error.message, self._alerts, incremental=found.incremental
+                )
 
-    async def _run(self, found: Due) -> None:
+    async def _run(self, found: Due) -> str | None:
+        """Verify. Returns why that could not be remembered, None where it was."""
         ctx, nice = self._context, limits.WATCH_NICENESS
         if found.log == "votes":
             task = vote_verification.task_of(ctx, incremental=found.incremental, nice=nice)
-            await checking.votes(ctx, task, self._alerts)
-        else:
-            await checking.transactions(
-                ctx, checking.transactions_task(ctx, incremental=found.incremental, nice=nice), self._alerts
-            )
+            return (await checking.votes(ctx, task, self._alerts)).not_remembered
+        part = checking.transactions_task(ctx, incremental=found.incremental, nice=nice)
+        return (await checking.transactions(ctx, part, self._alerts)).not_remembered
 
     def _witness(self, runner: asyncio.Runner, target: WitnessTarget) -> None:
         """Have a witness take the last checkpoint of each log that it lacks."""
@@ -187,7 +192,7 @@ class Watch:
 
 
 def due(tx: Tx, ctx: Context, kept: memory.Memory) -> list[Due]:
-    """What is to be verified now, by what is written down of earlier runs of any process."""
+    """What is to be verified now, by what is written down of earlier runs of any process, and remembered outside."""
     settings, now = ctx.settings, ctx.now()
     present: dict[LogName, bool] = {
         # A log that was removed with all its traces in the file is still remembered outside.
@@ -196,32 +201,38 @@ def due(tx: Tx, ctx: Context, kept: memory.Memory) -> list[Due]:
     }
     found = []
     for log in (log for log, there in present.items() if there):
-        if _has_come(tx, log, now, settings.verify_full_seconds, full=True):
+        of = [*kept.logs] if log == "transactions" else [kept.votes] if kept.votes is not None else []
+        whole = min((each.whole_at for each in of), default="")
+        some = min((each.verified_at for each in of), default="")
+        if _has_come(tx, log, now, settings.verify_full_seconds, whole, full=True):
             found.append(Due(log, incremental=False))
-        elif _has_come(tx, log, now, settings.verify_every_seconds, full=False):
+        elif _has_come(tx, log, now, settings.verify_every_seconds, some, full=False):
             found.append(Due(log, incremental=True))
     return found
 
 
-def _has_come(tx: Tx, log: LogName, now: str, seconds: int, *, full: bool) -> bool:
-    """Whether the last run, or the last full one, is that long ago; or later than now, since the clock was set back.
+def _has_come(tx: Tx, log: LogName, now: str, seconds: int, outside: str, *, full: bool) -> bool:
+    """Whether the last run, or the last full one, is that long ago.
 
-    A run that somebody told to leave passes out is none of these.
+    A run that somebody told to leave passes out is none of these. `outside` is when this was last remembered here.
     """
     if not seconds:
         return False
     rows: Any = tx.execute(
-        "SELECT finished_at, passes FROM vote_integrity_checks WHERE log = ? AND incremental <= ? ORDER BY id DESC",
+        "SELECT finished_at, ok, passes FROM vote_integrity_checks WHERE log = ? AND incremental <= ? ORDER BY id DESC",
         (log, 0 if full else 1),
     )
-    at = next((finished for finished, passes in rows if _is_whole(log, passes)), None)
-    if at is None:
+    at, ok = next(((finished, ok) for finished, ok, passes in rows if _is_whole(log, passes)), ("", 0))
+    if _is_over(at, now, seconds):
         return True
-    try:
-        passed = times.micros(now) - times.micros(at)
-    except (ValueError, TypeError):
-        return True  # somebody wrote what is no time there
-    return passed < 0 or passed >= seconds * 1_000_000
+    # Whoever may edit the file can write a run down in it. One that found nothing left its mark outside, which is by
+    # this machine's own clock.
+    return bool(ok) and _is_over(outside, times.now(), seconds)
+
+
+def _is_over(at: str, now: str, seconds: int) -> bool:
+    """Whether that long ago; or later than now, since the clock was set back; or no time at all."""
+    return not times.is_stored(at) or not 0 <= times.micros(now) - times.micros(at) < seconds * 1_000_000
 
 
 def _is_whole(log: LogName, passes: str) -> bool:

@@ -129,6 +129,11 @@ class AdminKeyFile:
         with self._rotating():
             return private.put_back(self.path, kept)
 
+    def changed(self) -> bool:
+        """Whether the key was ever locked or rotated, as only that of a log is that was begun."""
+        others = (private.next_of(self.path), *private.kept_of(self.path))
+        return self.state == "locked" or any(files.found(path) is not None for path in others)
+
     @contextmanager
     def _rotating(self) -> Iterator[None]:
         self._read(self.path)  # before a lock is made beside a key that is not there
@@ -174,6 +179,18 @@ class AdminKeyFile:
         box = SecretBox(_derived(salt, passphrase, self.hardness)).encrypt(seed)
         hardness = f"{self.hardness.ops} {self.hardness.memory_bytes}"
         return f"{_PREFIX} {self.origin} locked {hardness} {encode_base64(salt + bytes(box))}\n"
+
+
+def origin_in(path: Path) -> str | None:
+    """Of which log the file holds the admin key; None where there is no file. Raises Unavailable for no such key."""
+    try:
+        text = private.read(path, _absent)
+    except NotFound:
+        return None
+    matched = _PLAIN.fullmatch(text) or _LOCKED.fullmatch(text)
+    if matched is None:
+        raise Unavailable(f"{path} is not an admin key", _hint)
+    return matched[1]
 
 
 def _state(held: bytes | _Boxed) -> State:

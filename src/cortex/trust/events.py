@@ -15,6 +15,7 @@ from nacl.exceptions import CryptoError
 
 from cortex import limits, times
 from cortex.errors import BadSignature, Invalid
+from cortex.kinds import AGENT_PATTERN
 from cortex.trust.policy import Level, Policy
 
 VERSION: Literal[1] = 1
@@ -25,9 +26,13 @@ REASON_PREFIX = b"cortex-reason/v1\n"
 
 _FREE = r"[^\x00-\x1f\x7f-\x9f]"
 
-Name = Annotated[str, Meta(pattern=rf"\A[A-Za-z0-9._@-]{{1,{limits.AGENT_CHARS_MAX}}}\Z")]
+# The forms of an id, and in hex of the salt of a reason.
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+SALT = r"(?:[0-9a-f]{2}){16,64}"
+
+Name = Annotated[str, Meta(pattern=rf"\A{AGENT_PATTERN}\Z")]
 Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-EventId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
+EventId = Annotated[str, Meta(pattern=rf"\A{UUID}\Z")]
 _Time = Annotated[str, Meta(pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")]
 _Text = Annotated[str, Meta(pattern=rf"\A{_FREE}{{1,{limits.EVENT_TEXT_CHARS_MAX}}}\Z")]
 _Globs = Annotated[

@@ -14,6 +14,7 @@ from cortex.trust.reputation import UNIT
 from cortex.trust.tally import Sums
 
 _DAY_MICROS = 86_400 * 1_000_000
+_LAST = times.parse(times.LAST)
 _DECIDED = {"verified": 1, "disputed": -1}
 
 
@@ -229,7 +230,9 @@ def _due(rules: Policy, row: _Tally, verdict: str, ts: str) -> str | None:
         return None
     if verdict == row.verdict and (row.due is not None or row.settled == _DECIDED[verdict]):
         return row.due
-    return times.canonical(times.parse(ts) + timedelta(seconds=rules.settle_s))
+    begun = times.parse(ts)
+    # A log of another node may have any time: what falls due after the last one is due then.
+    return times.canonical(begun + min(timedelta(seconds=rules.settle_s), _LAST - begun))
 
 
 def vouching(tx: Tx, fact: str, digest: bytes) -> Sums:

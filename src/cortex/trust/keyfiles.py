@@ -17,6 +17,7 @@ from nacl.signing import SigningKey
 
 from cortex import files
 from cortex.errors import Conflict, CortexError, Invalid, Unavailable
+from cortex.kinds import AGENT_PATTERN
 from cortex.ledger.checkpoint import SEED_BYTES
 from cortex.trust import private
 
@@ -24,7 +25,7 @@ Custody = Literal["agent", "server"]
 
 SEED_PATTERN = "[A-Za-z0-9+/]{43}="
 
-_NAME = re.compile("[A-Za-z0-9._@-]{1,64}")
+_NAME = re.compile(AGENT_PATTERN)
 _ORIGIN = re.compile("cortex/votes/([0-9a-f]{16})/([0-9a-f]{16})")
 _KEY = re.compile(f"cortex-agent-key/v1 ([^ ]+) ([^ ]+) ({SEED_PATTERN})")
 _SEED = re.compile(SEED_PATTERN)
@@ -173,24 +174,6 @@ def put_back(path: Path, old: Path) -> Path:
     """A key that a rotation kept takes the place again. Returns where the newer one is kept from now on."""
     with _rotating(path):
         return private.put_back(path, old)
-
-
-def rotate(path: Path, new: AgentKey, *, keep_old: bool = False) -> AgentKey:
-    """`new` takes the place; nothing is done where it has it. Raises Conflict where another key was prepared."""
-    with _rotating(path) as (current, origin):
-        if current == new:
-            return new
-        if current.name != new.name:
-            raise Conflict(f"{path} holds the key of {current.name}, not of {new.name}", "rotate that agent's own key")
-        try:
-            private.make(private.next_of(path), _encode(new, origin))
-        except Conflict:
-            if _load_next(path, current.name, origin) != new:
-                raise Conflict(
-                    f"another key was prepared in {private.next_of(path)}", "finish that rotation first"
-                ) from None
-        private.take_next(path, keep_old=keep_old)
-        return new
 
 
 def decode_seed(text: str) -> bytes | None:

@@ -56,7 +56,12 @@ class Appended:
 
 def new_origin(node: str | None = None) -> str:
     """An origin that nobody else has: the node's name and a random incarnation, 64 bits each."""
-    return f"cortex/{LOG}/{node or secrets.token_hex(8)}/{secrets.token_hex(8)}"
+    return f"{prefix(node or secrets.token_hex(8))}{secrets.token_hex(8)}"
+
+
+def prefix(node: str) -> str:
+    """What the origins of a node's votes logs begin with."""
+    return f"cortex/{LOG}/{node}/"
 
 
 def state(tx: Tx) -> Log | None:

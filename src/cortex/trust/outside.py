@@ -11,7 +11,7 @@ from typing import Any
 
 from cortex import files
 from cortex.db.connect import Tx
-from cortex.errors import Corrupt, CortexError, Invalid, NotFound
+from cortex.errors import Corrupt, CortexError, Invalid, NotFound, Unavailable
 from cortex.ledger import checkpoint, merkle, proof
 from cortex.ledger.findings import Findings
 from cortex.trust import events, keyfiles, promise, receipts, sealing
@@ -41,9 +41,10 @@ class HeldNote:
 class ReceiptsChecked:
     """How many receipts were compared; those of other logs; those of entries that are not there yet.
 
-    `unfit` are those that the log does not bear out, by their files and the ids of their ballots.
+    `unfit` are those that the log does not bear out, by their files and the ids of their ballots, if they are `wanted`.
     """
 
+    wanted: bool = False
     compared: int = 0
     others: int = 0
     ahead: int = 0
@@ -51,12 +52,20 @@ class ReceiptsChecked:
 
 
 def own_files(home: Path, origin: str) -> list[Path]:
-    """The files of receipts of the agents whose keys are kept here, for this log."""
+    """The files of receipts of the agents whose keys are kept here, for this log.
+
+    Raises Unavailable where their folder cannot be read: a glob would say that there are none.
+    """
     try:
         folder = home / "agents" / keyfiles.log_folder(origin)
     except Invalid:
         return []  # no log is called so, which the integrity pass says
-    return sorted(folder.glob("*.receipts")) if files.found(folder) is not None else []
+    if files.found(folder) is None:
+        return []
+    try:
+        return sorted(path for path in folder.iterdir() if path.name.endswith(".receipts"))
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be read ({error.strerror})", "make it readable for its owner") from None
 
 
 def drop_reasons(home: Path, origin: str, fact: str) -> list[str]:
@@ -90,11 +99,23 @@ class Outside:
     def __init__(self, findings: Findings, own: set[Path], checked: ReceiptsChecked) -> None:
         self._findings, self._own, self._checked = findings, own, checked
 
-    def compare(self, tx: Tx, log: Log, notes: Iterable[HeldNote], held: Iterable[HeldReceipt]) -> None:
-        """Compare with the log on a snapshot that is later than what is outside."""
+    def notes(self, tx: Tx, log: Log, held: Iterable[HeldNote]) -> None:
+        """Compare notes with the log on a snapshot that is later than they are."""
         at = _Comparing(tx, log, self._findings, self._own, self._checked)
-        for note in notes:
+        for note in held:
             at.note(note)
+
+    def doubtful(self, tx: Tx, log: Log, held: Iterable[AgentReceipt]) -> list[bool]:
+        """For each receipt whether it is of this log and its entry is not there.
+
+        That is no finding yet: a later line may put the ballot at another place, or nothing may bear the receipt out.
+        """
+        at = _Comparing(tx, log, self._findings, self._own, self._checked)
+        return [at.doubts(receipt) for receipt in held]
+
+    def receipts(self, tx: Tx, log: Log, held: Iterable[HeldReceipt]) -> None:
+        """Compare all that is known of some ballots with the log, on a snapshot that is later than that."""
+        at = _Comparing(tx, log, self._findings, self._own, self._checked)
         for receipt in held:
             at.receipt(receipt)
 
@@ -105,13 +126,18 @@ class _Comparing:
         self._vkeys: list[str] | None = None
         self._turns: list[Turn] | None = None
 
-    def receipt(self, held: HeldReceipt) -> None:
-        """Compare a receipt with the log."""
-        receipt = held.receipt
+    def doubts(self, receipt: AgentReceipt) -> bool:
+        """Whether a receipt of this log has another entry than the log; counts it."""
         if receipt.ballot.get("log") != self._log.origin:
             self.checked.others += 1
-            return
+            return False
         self.checked.compared += 1
+        there = receipt.idx < self._log.size
+        return not there or self._leaf_hash(receipt.idx) != merkle.leaf_hash(receipt.leaf.encode())
+
+    def receipt(self, held: HeldReceipt) -> None:
+        """Compare a receipt of this log with it."""
+        receipt = held.receipt
         hashed = merkle.leaf_hash(receipt.leaf.encode())
         if receipt.idx < self._log.size:
             if self._leaf_hash(receipt.idx) != hashed:
@@ -190,7 +216,8 @@ class _Comparing:
 
     def _add(self, code: str, held: HeldReceipt, told: str) -> None:
         receipt = held.receipt
-        self.checked.unfit.setdefault(held.path, {})[receipt.id] = receipt
+        if self.checked.wanted:
+            self.checked.unfit.setdefault(held.path, {})[receipt.id] = receipt
         told = f"the vote {receipt.id[:64]} of which {held.path.name} has a receipt: {told}{self._cause(receipt.idx)}"
         self._fail(code, told, receipt.idx)
 

@@ -9,6 +9,9 @@ from msgspec import Meta, Struct
 Level = Literal["untrusted", "standard", "trusted"]
 Rule = Literal["weighted", "linear"]
 
+# Agents that an admin vouches for.
+VOUCHED = frozenset({"standard", "trusted"})
+
 _Share = Annotated[int, Meta(ge=1, le=999_999)]
 _Sum = Annotated[int, Meta(ge=1, le=100_000_000)]
 _Count = Annotated[int, Meta(ge=1, le=1_000)]

@@ -11,7 +11,6 @@ from cortex import files, limits
 from cortex.errors import Conflict, NotFound, Unavailable
 from cortex.ledger.locking import locked
 
-_FILE_BYTES_MAX = 2_048
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -29,7 +28,7 @@ def read(path: Path, absent_hint: str) -> str:
         if not stat.S_ISREG(mode):
             raise Unavailable(f"{path} is not a regular file", "move it away, or give another place")
         _refuse_open_to_others(path, mode)
-        content = os.read(handle, _FILE_BYTES_MAX)
+        content = os.read(handle, limits.KEY_FILE_BYTES_MAX)
     except OSError as error:
         raise _unreadable(path, error) from None
     finally:
@@ -139,7 +138,7 @@ def _refuse_open_to_others(path: Path, mode: int) -> None:
 def _keep(path: Path) -> Path:
     """Keep a copy under the first free number. A crash may have come after that: the same key is kept once."""
     try:
-        content = files.read_start(path, _FILE_BYTES_MAX)
+        content = files.read_start(path, limits.KEY_FILE_BYTES_MAX)
     except OSError as error:
         raise _unreadable(path, error) from None
     for number in range(1, limits.OLD_KEYS_MAX + 1):

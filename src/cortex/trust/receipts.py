@@ -19,7 +19,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from cortex import files, limits
 from cortex.errors import Corrupt, Invalid, NotFound, TooLarge, Unavailable
 from cortex.ledger.locking import locked
-from cortex.trust import private
+from cortex.trust import events, private
 
 _BEGINNING = b'{"ballot":'
 _BLOCK_BYTES = 1 << 16
@@ -27,7 +27,7 @@ _BLOCK_BYTES = 1 << 16
 _Id = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS_MAX)]
 _Sig = Annotated[str, Meta(pattern=r"\A[0-9a-f]{128}\Z")]
 _Idx = Annotated[int, Meta(ge=0, le=limits.SEQ_MAX)]
-_Salt = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{2}){16,64}\Z")]
+_Salt = Annotated[str, Meta(pattern=rf"\A{events.SALT}\Z")]
 _Reason = Annotated[str, Meta(min_length=1, max_length=limits.REASON_BYTES_MAX)]
 
 _hint = "compare with a copy of the file; what the lines before it hold is in order"
@@ -133,9 +133,10 @@ class ReceiptsFile:
 
 
 def latest(path: Path, ballots: Collection[str] | None = None) -> dict[str, AgentReceipt]:
-    """What is known of each ballot, or of these alone, by its id. A later line about the same entry adds to it or replaces its proof.
+    """What is known of each ballot, or of these alone, by its id.
 
-    A line that puts the ballot at another place of the log (handed in again after a restored backup) stands for itself.
+    A later line about the same entry adds to it or replaces its proof. One that puts the ballot at another place
+    of the log (handed in again after a restored backup) stands for itself.
     """
     return _latest(path, (found for found in read(path) if ballots is None or found.id in ballots))
 

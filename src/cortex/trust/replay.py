@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from dataclasses import replace as changed
-from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import apsw
 import msgspec
 
-from cortex import limits
+from cortex import limits, times
 from cortex.db.connect import Tx
 from cortex.errors import ClockAhead, Conflict, Corrupt, CortexError, Forbidden, Invalid, NotFound
 from cortex.ledger import merkle
-from cortex.ledger.findings import Findings
+from cortex.ledger.findings import UNFORESEEN, Findings
 from cortex.progress import Progress
 from cortex.trust import apply, copies, events
 from cortex.trust import log as logs
@@ -76,7 +75,7 @@ def check(
         found = Findings()
         try:
             _check(tx, origin, found, copy, size, void, progress)
-        except apsw.Error:
+        except UNFORESEEN:
             copy.start_anew()
         else:
             if not found.list:
@@ -139,12 +138,10 @@ def _replay(
 
 def _time(row: _Row, origin: str, findings: Findings) -> str | None:
     """The time of a leaf; None where it is none."""
-    try:
-        datetime.fromisoformat(row[13])
-    except ValueError as error:
-        findings.add("LEAF_FORM", f"{row[13]} is no time ({error})", origin=origin, entry=row[0] - 1)
-        return None
-    return str(row[13])
+    if times.is_stored(row[13]):
+        return str(row[13])
+    findings.add("LEAF_FORM", f"{row[13]!r} is no time in the stored form", origin=origin, entry=row[0] - 1)
+    return None
 
 
 def _event(row: _Row, origin: str, findings: Findings) -> Event | None:

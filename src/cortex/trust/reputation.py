@@ -56,7 +56,7 @@ def _reputation(policy: Policy, level: str, for_e6: int, against_e6: int) -> Dec
     b = _context.divide(Decimal(start_against * UNIT + against_e6), Decimal(UNIT))
     both = _context.add(a, b)
     r = _context.divide(a, both)
-    if level not in {"standard", "trusted"}:
+    if level not in policies.VOUCHED:
         # One standard deviation of Beta(a, b) below the mean: who is unknown is not believed for lack of evidence.
         spread = _context.multiply(_context.multiply(both, both), _context.add(both, Decimal(1)))
         r = _context.subtract(r, _context.sqrt(_context.divide(_context.multiply(a, b), spread)))

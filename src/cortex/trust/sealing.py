@@ -1,14 +1,13 @@
 """Signing checkpoints of the votes log with the node's key: every so many leaves or seconds, and on demand."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from cortex import times
 from cortex.db.connect import Tx
 from cortex.errors import KeyNotValid
 from cortex.ledger.checkpoint import Checkpoint, sign
 from cortex.ledger.keys import NodeKey
+from cortex.ledger.sealing import is_due
 from cortex.trust.log import Log
 
 
@@ -29,10 +28,7 @@ def sealed(tx: Tx) -> Sealed:
 
 def seal_if_due(tx: Tx, log: Log, key: NodeKey, last: Sealed, *, leaves: int, seconds: int) -> None:
     """Sign a checkpoint when `leaves` were appended or `seconds` went by (ledger time) since the `last` one."""
-    if log.size == last.size:
-        return
-    due = last.at is None or log.size - last.size >= leaves
-    if due or times.parse(log.ts) - times.parse(last.at or log.ts) >= timedelta(seconds=seconds):
+    if is_due(log.ts, log.size, last.at, last.size, leaves=leaves, seconds=seconds):
         seal(tx, log, key)
 
 

@@ -25,15 +25,17 @@ class Seals:
         self._size = start
         self._expected: dict[int, tuple[str, bytes]] = {}
         covered: Any = tx.execute(
-            "SELECT id, tree_size, created_at FROM vote_checkpoints WHERE tree_size <= ? ORDER BY id DESC LIMIT 1",
+            "SELECT id, tree_size, created_at FROM vote_checkpoints WHERE tree_size BETWEEN 1 AND ?"
+            " ORDER BY id DESC LIMIT 1",
             (start,),
         ).fetchone()
         self.seen: int = covered[0] if covered else 0
         self._last_size: int = covered[1] if covered else 0
         self._last_at: str | None = covered[2] if covered else None
+        # From the beginning all are read, also what somebody numbered from below it.
+        where = f"WHERE id > {self.seen:d}" if start else ""
         self._rows: Any = tx.execute(
-            "SELECT id, tree_size, tree_root, note, created_at FROM vote_checkpoints WHERE id > ? ORDER BY id",
-            (self.seen if start else -(1 << 63),),
+            f"SELECT id, tree_size, tree_root, note, created_at FROM vote_checkpoints {where} ORDER BY id"
         )
         self._row = self._following()
 

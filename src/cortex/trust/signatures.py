@@ -19,8 +19,6 @@ from cortex.trust import log as logs
 from cortex.trust.events import SIGNATURE_BYTES, Signed
 from cortex.trust.validity import Keys
 
-_SORTED_AT_ONCE = 1 << 17
-
 _Row = tuple[Any, ...]
 
 
@@ -115,7 +113,7 @@ def _stands_before(tx: Tx, event_id: str, start: int) -> bool:
 def _repeated(tx: Tx, ids: "array[int]", numbers: "array[int]") -> Iterator[tuple[int, str]]:
     """Rows whose id stands in a row before. The index is not asked: it could have been made to leave rows out."""
     # In parts, since sorting all at once would take the most memory of the whole verification.
-    parts = 1 + len(ids) // _SORTED_AT_ONCE
+    parts = 1 + len(ids) // limits.EVENT_IDS_SORTED
     for part in range(parts):
         order = sorted((at for at in range(len(ids)) if ids[at] % parts == part), key=ids.__getitem__)
         for one, other in pairwise(order):

@@ -11,8 +11,6 @@ from cortex.trust.policy import Policy
 from cortex.trust.reputation import UNIT
 from cortex.trust.tally import Sums, Verdict
 
-VOUCHED = frozenset({"standard", "trusted"})
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -98,7 +96,7 @@ def shown(verdict: Verdict, resolved: int) -> Verdict:
 def cast(log: Log, vote: int, weight_e6: int, level: str, sums: Sums) -> tuple[float, float, str | None]:
     """Weight and contribution in units, and why they are nothing, of a vote that was just counted in `sums`."""
     rules = policy.decode(log.policy)
-    return _weighed(rules, sums, vote, weight_e6, weight_e6, level, vouched=level in VOUCHED, counted=1)
+    return _weighed(rules, sums, vote, weight_e6, weight_e6, level, vouched=level in policy.VOUCHED, counted=1)
 
 
 def held(tx: Tx, log: Log, fact: str, digest: bytes, limit: int) -> list[HeldVote]:
@@ -141,7 +139,7 @@ def _why_zero(level: str, weight: int, written: int, vouched: bool) -> str | Non
         return "the agent was revoked"
     if written > 0:
         return "the agent's trust was lowered after this vote"
-    if not vouched and level in VOUCHED:
+    if not vouched and level in policy.VOUCHED:
         return "it was cast before an admin vouched for the agent: vote again"
     if level == "untrusted":
         return "nobody vouches for the agent and it has not earned a weight: `cortex agent trust` vouches for it"

@@ -96,6 +96,8 @@ class _Server(ThreadingHTTPServer):
         self.vkey = vkey
         self.answer = answer
         self._room = threading.BoundedSemaphore(limits.WITNESS_THREADS_MAX)
+        # When each connection ends for good, and when it ends unless it goes on.
+        self._ends: dict[socket.socket, float] = {}
         self._live: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -120,12 +122,17 @@ class _Server(ThreadingHTTPServer):
             self.shutdown_request(request)
             return
         with self._lock:
-            self._live[request] = time.monotonic() + limits.WITNESS_CONNECTION_SECONDS
+            self._live[request] = self._ends[request] = time.monotonic() + limits.WITNESS_CONNECTION_SECONDS
         try:
             super().process_request(request, client_address)
         except RuntimeError:  # no thread could be started
             self._forget(request)
             raise
+
+    def allow(self, request: socket.socket, seconds: float) -> None:
+        """Let a connection last so much longer, and no longer than it may at all."""
+        with self._lock:
+            self._live[request] = min(self._ends[request], time.monotonic() + seconds)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
@@ -155,6 +162,7 @@ class _Server(ThreadingHTTPServer):
     def _forget(self, request: socket.socket) -> None:
         with self._lock:
             self._live.pop(request, None)
+            self._ends.pop(request, None)
         self._room.release()
 
 
@@ -179,6 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_one_request(self) -> None:
         self._bounded.left = limits.WITNESS_HEAD_BYTES_MAX
+        self.server.allow(self.connection, limits.WITNESS_REQUEST_SECONDS)
         super().handle_one_request()
 
     def do_GET(self) -> None:
@@ -209,6 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) != length:
             self.close_connection = True
             return
+        self.server.allow(self.connection, limits.WITNESS_CONNECTION_SECONDS)
         self._reply(self.server.answer(body))
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:

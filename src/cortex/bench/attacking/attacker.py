@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +141,11 @@ class Attacker:
             # Entries were removed before: the new one follows on what is left, nothing is known of their tree.
             log.size, log.head, log.range = last[0], last[1], bytes(merkle.HASH_BYTES) * last[0].bit_count()
         weight = 0 if isinstance(signed.event, events.Ballot) else None
-        with self._unindexed():
+        with self._unindexed() if self._has(signed.event.id) else nullcontext():
             logs.append(self.sql, log, signed, log.ts, weight)
+
+    def _has(self, event_id: str) -> bool:
+        return self.value("SELECT 1 FROM vote_ledger WHERE event_id = ?", (event_id,)) is not None
 
     @contextmanager
     def _unindexed(self) -> Iterator[None]:

@@ -44,8 +44,12 @@ def usurped(at: Attacker, kind: str) -> Signed:
 
 def elsewhere(at: Attacker) -> Signed:
     """A resolution that the admin key signed for another log."""
-    event = msgspec.structs.replace(_event(at, "resolve", _admin(at).hex()), log=_OTHER_LOG)
-    return Signed(event, (_admin_key(at).sign(events.message(event)).signature,))
+    return _signed(msgspec.structs.replace(_event(at, "resolve", _admin(at).hex()), log=_OTHER_LOG), _admin_key(at))
+
+
+def restored(at: Attacker) -> Signed:
+    """The word of the admin key that the log goes on from what it is now; no forgery."""
+    return _signed(_event(at, "restored", _admin(at).hex()), _admin_key(at))
 
 
 def unvouched(at: Attacker) -> Signed:

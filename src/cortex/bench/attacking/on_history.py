@@ -76,6 +76,13 @@ def _last_by_another(at: Attacker) -> None:
     at.append(forgeries.custody_vote(at))
 
 
+def _before_restored(at: Attacker) -> None:
+    """The admin key has said what the log was when it was restored; then an entry from before changes."""
+    at.append(forgeries.restored(at))
+    at.go_on(WITNESS_KEYS)
+    at.set(at.target, "timestamp = substr(timestamp, 1, 20) || '500000Z'")
+
+
 def _swallowed(at: Attacker) -> None:
     """Take a vote of cay's, give a promise for it, and go on with the file as it was before."""
     home, other = at.folder / "home", at.folder / "other.db"
@@ -128,6 +135,7 @@ ATTACKS = (
     Attack("19", "an old backup in the place of the file", _backup, levels=(EDIT,)),
     Attack("19", "the tables emptied", _emptied, levels=(EDIT,)),
     Attack("19", "another log begun in the place of this one", _begun_anew, levels=(EDIT,)),
+    Attack("19", "an entry changed in a log that was restored since", _before_restored, levels=_SIGNED),
     Attack("20", "an agent's last ballot dropped", _shortened(1)),
     Attack("27", "another history of the same size", _last_by_another),
     Attack("28", "a revoked key used later", _appended(forgeries.revoked_vote)),

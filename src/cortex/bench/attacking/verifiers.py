@@ -26,7 +26,7 @@ _NEVER = 1_000_000
 
 
 @dataclass(frozen=True)
-class Told:
+class AttackTold:
     """The codes by memory: what the file's owner is told of the votes and of the facts, and what an outsider finds.
 
     An outsider has the bundle that the owner hands out, a trust file and no memory of Cortex's own.
@@ -37,7 +37,9 @@ class Told:
     outsider: dict[str, frozenset[str]]
 
 
-def told(built: BuiltLedger, path: Path, receipts: list[Path], change: Callable[[Path], None] | None = None) -> Told:
+def told(
+    built: BuiltLedger, path: Path, receipts: list[Path], change: Callable[[Path], None] | None = None
+) -> AttackTold:
     """Everything that is found in the file `path`, a copy of a ledger once. `change` is what is done to the bundle."""
     folder = path.parent
     owner = {name: _owner(built, path, name, receipts) for name in MEMORIES}
@@ -48,7 +50,7 @@ def told(built: BuiltLedger, path: Path, receipts: list[Path], change: Callable[
         if change is not None:
             change(bundle)
         outsider = {name: checked(built, bundle, name, receipts) for name in outsider}
-    return Told(owner, frozenset(finding.code for finding in report.findings), outsider)
+    return AttackTold(owner, frozenset(finding.code for finding in report.findings), outsider)
 
 
 def _owner(built: BuiltLedger, path: Path, name: str, receipts: list[Path]) -> frozenset[str]:

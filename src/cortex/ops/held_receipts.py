@@ -1,0 +1,162 @@
+"""Holding the votes log against receipts: a part of a file at a time, and only what came since where that is wanted."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from cortex import limits
+from cortex.db.connect import Tx
+from cortex.errors import CortexError, NotFound
+from cortex.ledger.findings import Findings
+from cortex.ledger.memory import ReceiptsMark
+from cortex.ops.context import Context
+from cortex.ops.vote_verification import VoteTask
+from cortex.trust import log as logs
+from cortex.trust import outside, receipts
+from cortex.trust.outside import HeldReceipt, Outside, ReceiptsChecked
+from cortex.trust.receipt_marks import PlacedReceipt, ReceiptsReading
+from cortex.trust.receipts import AgentReceipt
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class ReceiptsHeld:
+    """What came of comparing receipts; `unread` says which files could not be read.
+
+    `marks` is how far the agents' own files are compared now; None where other files were given.
+    """
+
+    checked: ReceiptsChecked
+    findings: Findings = field(default_factory=Findings)
+    own: set[Path] = field(default_factory=set)
+    files: int = 0
+    resumed: int = 0
+    unread: list[str] = field(default_factory=list)
+    marks: list[ReceiptsMark] | None = None
+
+    @property
+    def told(self) -> list[str]:
+        """What there is to say of it."""
+        checked = self.checked
+        if not self.files:
+            return ["receipts: none"]
+        before = "; those before were compared by an earlier run" if self.resumed else ""
+        told = [f"receipts: {checked.compared:,} compared{before}"]
+        if checked.others:
+            told.append(f"receipts: {checked.others:,} are of other logs")
+        if checked.ahead:
+            missing = "are of entries that are not there yet, or that no key of the log signed"
+            told.append(f"receipts: {checked.ahead:,} {missing}")
+        return told
+
+
+class _UnreadError(Exception):
+    """A file of receipts that lies here cannot be read: that is told, and ends nothing."""
+
+
+async def aside(task: VoteTask, run: Callable[[], T]) -> T:
+    """What `run` returns. It may take a while, so it is not for an event loop that others use.
+
+    A task that stands back has a loop of its own, in a thread that nothing waits for at the end of the process.
+    """
+    return run() if task.nice else await asyncio.to_thread(run)
+
+
+async def compare(
+    ctx: Context, task: VoteTask, origin: str, given: list[Path] | None, known: Iterable[ReceiptsMark], *, wanted: bool
+) -> ReceiptsHeld:
+    """Hold the log against the files of receipts that are `given`, else against those here, from their marks on.
+
+    Of the files that lie here those that cannot be read are told of; of those given it is an error. With `wanted` the
+    receipts are returned that the log does not bear out.
+    """
+    held = ReceiptsHeld(ReceiptsChecked(wanted=wanted))
+    try:
+        held.own = set(await aside(task, lambda: outside.own_files(ctx.settings.home, origin)))
+    except CortexError as error:
+        held.unread.append(f"receipts: {error.message}")
+    if given is not None:
+        for path in given:
+            await _File(ctx, task, path, held, named=True).compare(None)
+        return held
+    marks, held.marks = {mark.name: mark for mark in known}, []
+    for path in sorted(held.own):
+        try:
+            mark = await _File(ctx, task, path, held, named=False).compare(marks.get(path.name))
+        except _UnreadError as error:
+            held.unread.append(f"receipts {path.name}: cannot be read ({error})")
+            continue
+        held.marks += [] if mark is None else [mark]
+    return held
+
+
+class _File:
+    """One file of receipts that is compared."""
+
+    def __init__(self, ctx: Context, task: VoteTask, path: Path, held: ReceiptsHeld, *, named: bool) -> None:
+        self._ctx, self._task, self._path, self._held, self._named = ctx, task, path, held, named
+        self._side = Outside(held.findings, held.own, held.checked)
+
+    async def compare(self, mark: ReceiptsMark | None) -> ReceiptsMark | None:
+        """Compare what follows the mark. Returns the next one."""
+        reading = ReceiptsReading(self._path, mark)
+        try:
+            if not await self._read(reading.open):
+                self._check_named()
+                return None
+            self._held.files += 1
+            self._held.resumed += reading.start > 0
+            doubtful = await self._doubtful(reading)
+            ahead = await self._look_again(list(doubtful))
+            # What is ahead may be missed once the log has grown: from there on it is compared again.
+            upto = min(doubtful.values()) if ahead else None
+            return await self._read(lambda: reading.mark(upto))
+        finally:
+            reading.close()
+
+    async def _read(self, run: Callable[[], T]) -> T:
+        try:
+            return await aside(self._task, run)
+        except CortexError as error:
+            if self._named:
+                raise
+            raise _UnreadError(error.message) from None
+
+    def _check_named(self) -> None:
+        """A file that went away meanwhile has nothing to say; raise NotFound for one that was named."""
+        if self._named:
+            raise NotFound(f"{self._path} is not there", "give the file in which the agent keeps its receipts")
+
+    async def _doubtful(self, reading: ReceiptsReading) -> dict[str, int]:
+        """The ballots of which the log does not have the entry, and where their receipts stand in the file."""
+        found: dict[str, int] = {}
+        while part := await self._read(reading.part):
+            for placed in await self._ctx.database.read(partial(self._doubted, part)):
+                found.setdefault(placed.receipt.id, placed.place)
+            self._ctx.progress(part[-1].place, reading.end, "bytes of receipts")
+        return found
+
+    def _doubted(self, part: list[PlacedReceipt], tx: Tx) -> list[PlacedReceipt]:
+        log = logs.state(tx)
+        if log is None:  # it went just now, which the next run says
+            return []
+        doubts = self._side.doubtful(tx, log, (placed.receipt for placed in part))
+        return [placed for placed, doubted in zip(part, doubts, strict=True) if doubted]
+
+    async def _look_again(self, ballots: list[str]) -> int:
+        """Compare all that is known of some ballots. Returns how many are of entries that are not there yet."""
+        before = self._held.checked.ahead
+        for start in range(0, len(ballots), limits.RECEIPTS_PART):
+            some = frozenset(ballots[start : start + limits.RECEIPTS_PART])
+            known = await self._read(partial(receipts.latest, self._path, some))
+            await self._ctx.database.read(partial(self._compare, list(known.values())))
+        return self._held.checked.ahead - before
+
+    def _compare(self, known: list[AgentReceipt], tx: Tx) -> None:
+        log = logs.state(tx)
+        if log is not None:
+            self._side.receipts(tx, log, [HeldReceipt(self._path, receipt) for receipt in known])
