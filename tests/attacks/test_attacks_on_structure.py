@@ -164,7 +164,7 @@ def test_text_that_is_no_text_is_a_finding(memory: Memory, voted: StoredFact) ->
         connection.execute("UPDATE vote_ledger SET author = CAST(x'ff' AS TEXT) WHERE id = 3")
         connection.execute("UPDATE transactions SET actor = CAST(x'ff' AS TEXT) WHERE idx = 2")
 
-    assert ({"LEAF_FORM"}, {"LEAF_FORM"}) == told(memory)
+    assert ({"LEAF_FORM", "PROMISE_BROKEN"}, {"LEAF_FORM"}) == told(memory)
 
 
 @pytest.mark.parametrize("origin", ["", "x", "a name\n"])

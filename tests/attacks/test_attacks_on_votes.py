@@ -45,6 +45,7 @@ from vote_attack_kit import (
     SPLIT,
     Case,
     Row,
+    unseen,
 )
 
 from cortex.bench import attacks
@@ -205,3 +206,10 @@ def test_every_attack_on_the_entries_is_in_the_table_at_every_level_it_makes_sen
     there = [*on_entries.ATTACKS, *on_history.ATTACKS]
 
     assert {(attack.name, level) for attack in there for level in attack.levels} == set(TABLE)
+
+
+def test_what_nobody_finds_is_allowed_to_a_server() -> None:
+    names = {name for (name, level), row in TABLE.items() if unseen(row.told(level))}
+
+    assert {"a vote that the server signed for its agent", "an untrusted agent that nobody asked for"} == names
+    assert all(attacks.BY_NAME[name].allowed for name in names)

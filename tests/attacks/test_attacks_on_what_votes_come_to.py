@@ -14,7 +14,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from vote_attack_kit import NONE, ROLLED_BACK, SIGNATURE, Case
+from vote_attack_kit import NONE, ROLLED_BACK, SIGNATURE, Case, unseen
 
 from cortex.bench import attacks
 from cortex.bench.attacking import on_tables
@@ -143,3 +143,10 @@ def test_the_matrix_is_the_same_for_the_same_seed_and_names_every_memory(tmp_pat
     ]
     assert ["AGENT_SIG", "HISTORY_REWRITTEN", "LEAF_HASH", "STATE_POLICY", "TREE_STATE"] == one[0].owner
     assert (["AGENT_SIG", "CHAIN_LINK", "HISTORY_REWRITTEN"], None) == (one[0].outsider, one[1].outsider)
+
+
+def test_what_nobody_finds_is_allowed_to_a_server() -> None:
+    names = {name for (name, level), row in TABLE.items() if unseen(row.told(level))}
+
+    assert {"a checkpoint less, and the node's row with it", "a reason deleted"} == names
+    assert all(attacks.BY_NAME[name].allowed for name in names)

@@ -80,6 +80,11 @@ OF_BOTH: Receipts = ((MISSING | BROKEN, MISSING | BROKEN), (MISSING | BROKEN, MI
 OF_THE_LAST: Receipts = ((MISSING, MISSING), (MISSING, MISSING))
 
 
+def unseen(told: AttackTold) -> bool:
+    """Whether nobody finds anything, with any memory."""
+    return not any((told.facts, *told.owner.values(), *told.outsider.values()))
+
+
 class Row(NamedTuple):
     """The codes of one attack: besides those of its shape, after an edit and where what follows was recomputed.
 

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from tests.ledger.test_timestamp import made_authority
 
-from cortex import limits, maintenance, settings
+from cortex import limits, maintenance, settings, times
 from cortex.errors import Corrupt, Forbidden, Invalid, NotFound, Unavailable
 from cortex.ledger import checkpoint, cosignature
 from cortex.ledger import memory as remembered

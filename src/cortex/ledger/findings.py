@@ -14,7 +14,7 @@ from cortex.errors import CortexError, Unavailable
 
 # Every code, with what it says. docs/ledger.md and docs/votes.md explain each.
 CODES = {
-    "SCHEMA": "a table, index, view or trigger is not what Cortex made",
+    "SCHEMA": "a table, index, view or trigger is not what Cortex made, or an index does not say what its table says",
     "GAP": "an entry is missing, or a batch is torn",
     "LEAF_FORM": "an entry is of a version or a kind that there is not at its place",
     "LEAF_HASH": "an entry's columns no longer give its hash",

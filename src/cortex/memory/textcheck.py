@@ -94,7 +94,7 @@ class _Names:
         return name
 
 
-class Erased:
+class Erasures:
     """Which facts the ledger says were erased.
 
     With `whole` all of them, read from the table itself: an index could have been made to name another fact.
@@ -118,7 +118,7 @@ def check(tx: Tx, findings: Findings, *, since: dict[int, int], progress: Progre
 
     Where `since` is empty, all of them, and that no fact is held without an entry.
     """
-    names, gone = _Names(tx), Erased(tx, whole=not since)
+    names, gone = _Names(tx), Erasures(tx, whole=not since)
     revisions = erased = done = 0
     total = integer(tx, "SELECT coalesce(sum(size), 0) FROM ledger_log") - sum(since.values())
     logs: list[Any] = tx.execute("SELECT id, origin FROM ledger_log ORDER BY id").fetchall()
@@ -139,7 +139,7 @@ def check(tx: Tx, findings: Findings, *, since: dict[int, int], progress: Progre
     return revisions, erased
 
 
-def _check_entry(tx: Tx, entry: _Entry, names: _Names, gone: Erased) -> tuple[str, str] | None:
+def _check_entry(tx: Tx, entry: _Entry, names: _Names, gone: Erasures) -> tuple[str, str] | None:
     if entry.kind in {"fact", "revise"}:
         try:
             return _check_recorded(entry, names, gone) or _check_ended(entry)
@@ -154,7 +154,7 @@ def _check_entry(tx: Tx, entry: _Entry, names: _Names, gone: Erased) -> tuple[st
     return None
 
 
-def _check_recorded(entry: _Entry, names: _Names, gone: Erased) -> tuple[str, str] | None:
+def _check_recorded(entry: _Entry, names: _Names, gone: Erasures) -> tuple[str, str] | None:
     """The revision that a `fact` or `revise` entry recorded."""
     if entry.row is None:
         return None if entry.subject in gone else ("FACT_MISSING", f"a revision of fact {entry.subject} is gone")

@@ -10,7 +10,7 @@ from cortex.canonical import fact_digest
 from cortex.db.connect import Tx, integer, value
 from cortex.errors import Invalid
 from cortex.ledger.findings import Findings
-from cortex.memory.textcheck import Erased
+from cortex.memory.textcheck import Erasures
 from cortex.progress import Progress
 from cortex.trust import events
 from cortex.trust.events import FactResolved
@@ -56,7 +56,7 @@ def check(tx: Tx, origin: str, findings: Findings, *, since: int, progress: Prog
     """
     # Hashes, since the texts of a million votes would take a lot of memory.
     seen: set[int] = set()
-    erased = Erased(tx, whole=since == 0)
+    erased = Erasures(tx, whole=since == 0)
     held_count = given = done = 0
     total = integer(tx, "SELECT size FROM vote_log") - since
     rows: Any = tx.execute(_LEAVES, (since,))
@@ -99,7 +99,7 @@ def _said(row: tuple[Any, ...]) -> _Said | None:
     return _Said(event_id, event.fact, bytes.fromhex(event.fact_digest), None, told)
 
 
-def _check_text(tx: Tx, said: _Said, erased: Erased) -> tuple[str, str] | None:
+def _check_text(tx: Tx, said: _Said, erased: Erasures) -> tuple[str, str] | None:
     rows: list[Any] = tx.execute(_RECORDED, (said.fact, said.digest)).fetchall()
     if not rows:
         if value(tx, "SELECT 1 FROM transactions WHERE subject = ? AND kind = 'fact'", (said.fact,)) is None:
@@ -128,7 +128,7 @@ def _held_reason(tx: Tx, said: _Said) -> tuple[Any, ...] | None:
     return None if row is None else tuple(row)
 
 
-def _check_reason(said: _Said, held: tuple[Any, ...], erased: Erased) -> tuple[str, str] | None:
+def _check_reason(said: _Said, held: tuple[Any, ...], erased: Erasures) -> tuple[str, str] | None:
     fact, salt, reason = held
     if fact != said.fact or said.reason != events.reason_digest(salt, reason):
         return "REASON_CHANGED", f"the reason of {said.event_id} is not the one that was recorded"

@@ -9,9 +9,8 @@ _AHEAD_MICROS = limits.CLOCK_AHEAD_SECONDS * 1_000_000
 def check_sane(at: str) -> None:
     """Raise ClockAhead where the clock of this machine cannot be right: what it once said in a log stays said."""
     if at >= limits.CLOCK_END:
-        raise ClockAhead(
-            f"it is {at} by the clock", f"set the clock of this machine: none is believed from {limits.CLOCK_END[:4]} on"
-        )
+        year = limits.CLOCK_END[:4]
+        raise ClockAhead(f"it is {at} by the clock", f"set the clock of this machine: none is believed from {year} on")
 
 
 def check_ahead(at: str, now: str, what: str) -> None:

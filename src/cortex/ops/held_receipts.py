@@ -15,7 +15,7 @@ from cortex.ledger.memory import ReceiptsMark
 from cortex.ops.context import Context
 from cortex.ops.vote_verification import VoteTask
 from cortex.trust import log as logs
-from cortex.trust import outside, receipts
+from cortex.trust import outside
 from cortex.trust.outside import HeldReceipt, Outside, ReceiptsChecked
 from cortex.trust.receipt_marks import PlacedReceipt, ReceiptsReading
 from cortex.trust.receipts import AgentReceipt
@@ -111,9 +111,9 @@ class _File:
             self._held.files += 1
             self._held.resumed += reading.start > 0
             doubtful = await self._doubtful(reading)
-            ahead = await self._look_again(list(doubtful))
+            ahead = await self._look_again(reading, list(doubtful.values()))
             # What is ahead may be missed once the log has grown: from there on it is compared again.
-            upto = min(doubtful.values()) if ahead else None
+            upto = min(places[0] for places in doubtful.values()) if ahead else None
             return await self._read(lambda: reading.mark(upto))
         finally:
             reading.close()
@@ -131,29 +131,33 @@ class _File:
         if self._named:
             raise NotFound(f"{self._path} is not there", "give the file in which the agent keeps its receipts")
 
-    async def _doubtful(self, reading: ReceiptsReading) -> dict[str, int]:
+    async def _doubtful(self, reading: ReceiptsReading) -> dict[str, list[int]]:
         """The ballots of which the log does not have the entry, and where their receipts stand in the file."""
-        found: dict[str, int] = {}
+        found: dict[str, list[int]] = {}
         while part := await self._read(reading.part):
-            for placed in await self._ctx.database.read(partial(self._doubted, part)):
-                found.setdefault(placed.receipt.id, placed.place)
+            doubts = await self._ctx.database.read(partial(self._doubts, part))
+            for placed, doubted in zip(part, doubts, strict=True):
+                if doubted:
+                    found.setdefault(placed.receipt.id, []).append(placed.place)
+                else:
+                    # It was handed in again: the entry is at another place than a receipt before said.
+                    found.pop(placed.receipt.id, None)
             self._ctx.progress(part[-1].place, reading.end, "bytes of receipts")
         return found
 
-    def _doubted(self, part: list[PlacedReceipt], tx: Tx) -> list[PlacedReceipt]:
+    def _doubts(self, part: list[PlacedReceipt], tx: Tx) -> list[bool]:
         log = logs.state(tx)
         if log is None:  # it went just now, which the next run says
-            return []
-        doubts = self._side.doubtful(tx, log, (placed.receipt for placed in part))
-        return [placed for placed, doubted in zip(part, doubts, strict=True) if doubted]
+            return [False] * len(part)
+        return self._side.doubtful(tx, log, (placed.receipt for placed in part))
 
-    async def _look_again(self, ballots: list[str]) -> int:
+    async def _look_again(self, reading: ReceiptsReading, ballots: list[list[int]]) -> int:
         """Compare all that is known of some ballots. Returns how many are of entries that are not there yet."""
         before = self._held.checked.ahead
         for start in range(0, len(ballots), limits.RECEIPTS_PART):
-            some = frozenset(ballots[start : start + limits.RECEIPTS_PART])
-            known = await self._read(partial(receipts.latest, self._path, some))
-            await self._ctx.database.read(partial(self._compare, list(known.values())))
+            places = sorted(place for each in ballots[start : start + limits.RECEIPTS_PART] for place in each)
+            known = await self._read(partial(reading.at, places))
+            await self._ctx.database.read(partial(self._compare, known))
         return self._held.checked.ahead - before
 
     def _compare(self, known: list[AgentReceipt], tx: Tx) -> None:

@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from cortex import files
+from cortex.ops import fields
 
 
 def as_json(found: Struct, path: str) -> str:

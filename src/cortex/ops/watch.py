@@ -19,7 +19,7 @@ import msgspec
 
 from cortex import limits, times
 from cortex.db.connect import Tx
-from cortex.errors import Corrupt, CortexError, Internal
+from cortex.errors import CortexError, Unavailable
 from cortex.ledger import chain, locking, memory
 from cortex.ledger.witnesses import WitnessTarget
 from cortex.ops import checking, verification, vote_verification, witnessing
@@ -143,7 +143,7 @@ class Watch:
         except CortexError as error:
             self._pauses.failed(found.log)
             self._complain(error)
-            if isinstance(error, Internal | Corrupt) and not self._ending.is_set():
+            if not isinstance(error, Unavailable) and not self._ending.is_set():
                 await checking.unfinished(
                     self._context, found.log, error.message, self._alerts, incremental=found.incremental
                 )

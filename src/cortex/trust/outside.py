@@ -13,7 +13,7 @@ from cortex import files
 from cortex.db.connect import Tx
 from cortex.errors import Corrupt, CortexError, Invalid, NotFound, Unavailable
 from cortex.ledger import checkpoint, merkle, proof
-from cortex.ledger.findings import Findings
+from cortex.ledger.findings import PASSING, UNFORESEEN, Findings
 from cortex.trust import events, keyfiles, promise, receipts, sealing
 from cortex.trust import log as logs
 from cortex.trust.events import Genesis, LogRestored
@@ -174,7 +174,9 @@ class _Comparing:
     def _leaf_hash(self, idx: int) -> bytes | None:
         try:
             return merkle.leaf_hash(logs.leaf_at(self._tx, self._log.origin, idx))
-        except CortexError:
+        except PASSING:
+            raise
+        except UNFORESEEN:
             return None  # the integrity pass says what is wrong with it
 
     def _root_at(self, size: int) -> bytes | None:

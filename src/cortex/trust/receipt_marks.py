@@ -1,7 +1,7 @@
 """Reading files of receipts a part at a time, from where a reading before left off, or for some ballots alone."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -65,6 +65,10 @@ class ReceiptsReading:
             if place - found[0].place >= limits.RECEIPTS_PART_BYTES:
                 break
         return found
+
+    def at(self, places: Iterable[int]) -> list[AgentReceipt]:
+        """What is known of the ballots whose receipts begin there. To be asked for after the last part."""
+        return [] if self._file is None else list(self._file.at(places).values())
 
     def mark(self, offset: int | None = None) -> ReceiptsMark | None:
         """What to remember of the file up to `offset`, by default its end. To be asked for after the last part."""

@@ -127,8 +127,17 @@ class ReceiptsFile:
         """
         return _placed(self.file, self.path, self.end, self.tail, start, mentioning)
 
+    def at(self, places: Iterable[int]) -> dict[str, AgentReceipt]:
+        """As `latest`, of what the lines say that begin at these places; once all were read that are to be."""
+        return _latest(self.path, (self._line_at(place) for place in places))
+
+    def _line_at(self, place: int) -> AgentReceipt:
+        self.file.seek(place)
+        line = self.tail if place == self.end else self.file.readline(limits.RECEIPT_LINE_BYTES_MAX + 1)
+        return _decoded(line, f"{self.path}, at byte {place}")
+
     def part(self, count: int, offset: int) -> bytes:
-        """Some bytes of it. Not to be asked for while receipts are read."""
+        """Some bytes of it; once all receipts were read that are to be."""
         return _read_at(self.file.fileno(), count, offset)
 
 

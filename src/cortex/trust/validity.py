@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortex.db.connect import Tx
+from cortex.db.connect import Tx, integer
 from cortex.errors import Corrupt, Invalid
 from cortex.trust import events
 from cortex.trust import log as logs
@@ -60,7 +60,10 @@ def at(tx: Tx, copy: Tx | None, origin: str, size: int) -> Keys:
     `copy` is a database that the beginning of the same log was replayed into: only what follows it is read of `tx`.
     """
     keys = Keys()
-    since = 0 if copy is None else min(size, _load(copy, keys, size))
+    # A copy that knows more cannot say who was revoked at `size`.
+    since = 0 if copy is None or (known := integer(copy, "SELECT size FROM vote_log")) > size else known
+    if copy is not None and since:
+        _load(copy, keys, size)
     rows: Any = tx.execute(
         f"SELECT {logs.LEAF_COLUMNS} FROM vote_ledger NOT INDEXED WHERE id > ? AND id <= ? AND kind <> 'vote'"
         " ORDER BY id",
@@ -74,9 +77,8 @@ def at(tx: Tx, copy: Tx | None, origin: str, size: int) -> Keys:
     return keys
 
 
-def _load(copy: Tx, keys: Keys, size: int) -> int:
-    """Take the keys from a copy as they were at `size`. Returns how many leaves the copy knows."""
-    known: Any = copy.execute("SELECT size FROM vote_log").fetchone()
+def _load(copy: Tx, keys: Keys, size: int) -> None:
+    """Take the keys from a copy of at most `size` leaves."""
     for public, agent, until in copy.execute(
         "SELECT public, agent, until_idx FROM vote_key WHERE from_idx < ? ORDER BY from_idx", (size,)
     ):
@@ -89,7 +91,6 @@ def _load(copy: Tx, keys: Keys, size: int) -> int:
             keys.agents.add(agent)
             keys.folded.add(agent.lower())
     keys.revoked |= {name for (name,) in copy.execute("SELECT name FROM vote_agent WHERE level = 'revoked'")}
-    return int(known[0])
 
 
 def refusal(keys: Keys, event: Event) -> str | None:
