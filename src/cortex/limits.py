@@ -234,8 +234,8 @@ METRIC_SERIES_MAX = 1_000
 ENTRY_DIGITS_MAX = 16
 VERIFY_JOBS_MAX = 4
 
-# Votes. Roots are over complete batches of votes; a clock may be ahead by so much, a log may jump by so much without its
-# admin, and no clock is believed from CLOCK_END on, since times in a log never run back.
+# Votes. Roots are over complete batches of votes; a clock may be ahead by so much, a log may jump by so much without
+# its admin, and no clock is believed from CLOCK_END on, since times in a log never run back.
 VOTE_BATCH_LEAVES = 1_000
 VOTES_BATCH_MAX = 1_000
 SHOWN_VOTES = 20

@@ -517,8 +517,8 @@ class Methods:
     async def accept_votes(self) -> VotesReport:
         """Forget what was remembered of the votes log and take it as it is, after you replaced the file on purpose.
 
-        Run `cortex vote-ledger resubmit` before: it hands in again what agents have receipts of. Receipts that the log does
-        not bear out are then put aside, if all else is valid. What witnesses have seen, they do not forget.
+        Run `cortex vote-ledger resubmit` before: it hands in again what agents have receipts of. Receipts that the log
+        does not bear out are then put aside, if all else is valid. What witnesses have seen, they do not forget.
         """
         return await self.call(AcceptVotes())
 

@@ -112,7 +112,10 @@ def start(tx: Tx, origin: str, vkey: str, *, at: str, actor: str) -> State:
 
 
 # What to do about a state row that nothing of ours wrote.
-EDITED = "somebody edited the file: `cortex ledger verify` says where; restore a backup with `cortex restore FROM`"
+EDITED = (
+    "somebody edited the file: `cortex ledger verify` and `cortex vote-ledger verify` say where; restore a backup with"
+    " `cortex restore FROM`"
+)
 
 # What the 14 hex digits of a `rev` can hold: up to the year 4253.
 _MICROS_END = 1 << 56

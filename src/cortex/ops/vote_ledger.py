@@ -269,8 +269,8 @@ class AcceptVotes(Request[VotesReport], frozen=True, kw_only=True):
 async def accept(ctx: Context, request: AcceptVotes) -> VotesReport:
     """Forget what was remembered of the votes log and take it as it is, after you replaced the file on purpose.
 
-    Run `cortex vote-ledger resubmit` before: it hands in again what agents have receipts of. Receipts that the log does
-    not bear out are then put aside, if all else is valid. What witnesses have seen, they do not forget.
+    Run `cortex vote-ledger resubmit` before: it hands in again what agents have receipts of. Receipts that the log
+    does not bear out are then put aside, if all else is valid. What witnesses have seen, they do not forget.
     """
     task = vote_verification.task_of(ctx, incremental=False, accept=True)
     return await checking.votes(ctx, task, Alerts(ctx.settings), set_aside=True)
