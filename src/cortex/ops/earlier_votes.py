@@ -194,11 +194,13 @@ def _registered(kind: str, event: str | None) -> str | None:
 def _free(ctx: Context, tx: Tx, log: Log, taking: Taking, wanted: str, given: set[str | None]) -> str:
     """The name that an agent of the file gets: its own where nobody has it here, else with a number after it."""
 
+    others = {name.lower() for name in given if name is not None} | {ctx.caller.actor.lower()}
+
     def taken(name: str) -> bool:
-        known = tx.execute("SELECT 1 FROM vote_agent WHERE name = ?", (name,)).fetchone() is not None
+        known = tx.execute("SELECT 1 FROM vote_agent WHERE name = ? COLLATE NOCASE", (name,)).fetchone() is not None
         # Whoever imports, and whoever has a key of its own here, may vote under that name later.
-        own = name == ctx.caller.actor or files.found(keyfiles.agent_path(ctx.keyring.home, log.origin, name))
-        return known or bool(own) or name in given
+        own = files.found(keyfiles.agent_path(ctx.keyring.home, log.origin, name)) is not None
+        return known or own or name.lower() in others
 
     if wanted not in {".", ".."} and not taken(wanted):
         return wanted
