@@ -220,7 +220,7 @@ def test_names_that_no_agent_may_have_are_replaced(memory: Memory, tmp_path: Pat
 
     assert (8, 8, 0) == (trust.agents, trust.votes, trust.skipped)
     assert {"agent-2", "agent-3", "CON", "Ann", "ann-2", "a-b", long, "..-..-x"} == set(held(memory, "the sky is blue"))
-    assert 4 == len(trust.notes)
+    assert 5 == len(trust.notes)
 
 
 def test_two_files_with_the_same_names_are_other_agents(memory: Memory, tmp_path: Path) -> None:

@@ -193,7 +193,6 @@ def _registered(kind: str, event: str | None) -> str | None:
 
 def _free(ctx: Context, tx: Tx, log: Log, taking: Taking, wanted: str, given: set[str | None]) -> str:
     """The name that an agent of the file gets: its own where nobody has it here, else with a number after it."""
-
     others = {name.lower() for name in given if name is not None} | {ctx.caller.actor.lower()}
 
     def taken(name: str) -> bool:

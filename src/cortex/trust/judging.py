@@ -7,7 +7,7 @@ from typing import Any
 from cortex import times
 from cortex.db.connect import Tx
 from cortex.errors import NotFound
-from cortex.trust import policy, reputation, tally
+from cortex.trust import reputation, tally
 from cortex.trust.events import Ballot
 from cortex.trust.policy import Policy
 from cortex.trust.reputation import UNIT
@@ -239,10 +239,6 @@ def vouching(tx: Tx, fact: str, digest: bytes) -> Sums:
     """The sums over the current votes on a text."""
     return _tally(tx, fact, digest).sums
 
-
-def prior_of(rules: Policy, level: str) -> tuple[int, int]:
-    """What a level begins with, in units."""
-    return policy.prior(rules, level)
 
 
 _COLUMNS = (
