@@ -240,7 +240,6 @@ def vouching(tx: Tx, fact: str, digest: bytes) -> Sums:
     return _tally(tx, fact, digest).sums
 
 
-
 _COLUMNS = (
     "vouched_sum, vouched_abs, others_sum, others_abs, vouched_pro, vouched_con, counted_pro, counted_con, sigma_e6,"
     " tenths, verdict, since, due, settled, resolved"
