@@ -13,6 +13,8 @@ _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ]((?!24)\d\d:\d\d:\d\d)(?:\.(\d{1,9
 _STORED = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _NAIVE = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", re.ASCII)
 
+DAY_MICROS = 86_400 * 1_000_000
+
 type_hint = "an RFC 3339 time with an offset or Z, such as 2026-03-01T09:00:00Z"
 
 

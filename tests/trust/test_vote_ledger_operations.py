@@ -12,6 +12,7 @@ from tests.ledger.test_timestamp import made_authority
 
 from cortex import limits, maintenance, settings, times
 from cortex.errors import Corrupt, Forbidden, Invalid, NotFound, Unavailable
+from cortex.ids import uuid7
 from cortex.ledger import checkpoint, cosignature
 from cortex.ledger import memory as remembered
 from cortex.ops.agents import AddAgent
@@ -562,6 +563,26 @@ def test_a_receipt_that_could_not_be_kept_is_made_by_proving_where_the_agents_ow
     made = held(memory)[counted.vote_id]
     assert (proved[0].proof, proved[0].leaf, "seen it") == (made.proof, made.leaf, made.reason)
     assert memory.call(VerifyVotes()).ok
+    assert {} == held(memory, "bob")
+
+
+def test_a_receipt_that_could_not_be_kept_is_kept_when_the_vote_is_told_again(memory: Memory) -> None:
+    fact = memory.store("one")
+    agent(memory)
+    origin = memory.call(InitVoteLog()).origin
+    vote = CastVote(id=fact.id, vote=1, agent="ann", reason="seen it", vote_id=uuid7(7_000_000))
+    first = memory.call(vote)
+    before = held(memory)
+    place = keyfiles.receipts_path(memory.home, origin, "ann")
+    place.unlink()
+
+    again = [memory.call(vote) for _ in range(2)]
+    bob = memory.call(CastVote(id=fact.id, vote=1, agent="bob", vote_id=uuid7(8_000_000)))
+    memory.call(CastVote(id=fact.id, vote=1, agent="bob", vote_id=bob.vote_id))
+
+    assert [(first.entry, True, [])] * 2 == [(one.entry, one.repeated, one.notes) for one in again]
+    assert before == held(memory)
+    assert 1 == len(place.read_bytes().splitlines())
     assert {} == held(memory, "bob")
 
 

@@ -13,14 +13,13 @@ from cortex.ops.agent_changes import AgentChange, ShownKey
 from cortex.ops.agents import AgentList, AgentSummary, AgentView
 from cortex.ops.policies import ClockConfirmed, PolicyView
 from cortex.ops.resolving import Resolution
-from cortex.ops.settled import PersonsWord
+from cortex.ops.settled import WORDS, PersonsWord
 from cortex.ops.submitting import SubmittedEvent
 from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, ShownVote, Tally
 
 _HASH_CHARS = 16
 _SIGNS = {1: "+1", -1: "-1", 0: " 0"}
 _SERVER = "custody server"
-_WORDS = {"true": "resolved as true", "false": "resolved as false", "open": "open to the votes again"}
 
 
 def counted(vote: CountedVote, screen: Screen) -> Iterator[str]:
@@ -91,7 +90,7 @@ def votes(found: FactVotes, screen: Screen) -> Iterator[str]:
 def word(said: PersonsWord, screen: Screen) -> Iterator[str]:
     """What a person said with the admin key, when, and why. Who held the key is in no log."""
     by = f"by the admin key {said.key[:_HASH_CHARS]}…, whoever held it"
-    yield f"{_WORDS[said.truth]} {by}  (entry {said.entry}, {age(said.at, screen.now)})"
+    yield f"{WORDS[said.truth]} {by}  (entry {said.entry}, {age(said.at, screen.now)})"
     if said.reason is not None:
         yield screen.line([(f"    {one_line(said.reason)}", False)])
 
@@ -109,7 +108,7 @@ def vote_lines(votes: list[ShownVote], screen: Screen) -> Iterator[str]:
 
 def resolution(found: Resolution, screen: Screen) -> Iterator[str]:
     """What a person's word made of a fact."""
-    done = f"{_WORDS[found.truth]}  {short(found.fact)}"
+    done = f"{WORDS[found.truth]}  {short(found.fact)}"
     yield f"{done}  agents judged by it: {found.judged}"
     yield from _standing(found)
     yield _entry(found.entry, found.hash)

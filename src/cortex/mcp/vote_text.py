@@ -10,12 +10,11 @@ from cortex.ids import short
 from cortex.memory.recall import age, label, quote
 from cortex.ops.agents import AgentList, AgentSummary
 from cortex.ops.checking import VotesReport
-from cortex.ops.settled import PersonsWord
+from cortex.ops.settled import WORDS, PersonsWord
 from cortex.ops.vote_records import VoteHistory, VoteLogEntry
 from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, ShownVote, Tally
 from cortex.plurals import counted
 
-_WORDS = {"true": "resolved as true", "false": "resolved as false", "open": "open to the votes again"}
 _LEFT_OUT = {"signatures": "signatures", "policy": "weights", "text": "texts"}
 _TRUTHS = {1: "resolved as true", -1: "resolved as false", 0: "opened to the votes again"}
 
@@ -79,7 +78,7 @@ def word(said: PersonsWord | None, now: datetime) -> list[str]:
     if said is None:
         return []
     why = "" if said.reason is None else f": {quote(said.reason)}"
-    return [f"{_WORDS[said.truth]} by the admin key, whoever held it (entry {said.entry}, {age(said.at, now)}){why}"]
+    return [f"{WORDS[said.truth]} by the admin key, whoever held it (entry {said.entry}, {age(said.at, now)}){why}"]
 
 
 def cast(found: Iterable[ShownVote], now: datetime) -> list[str]:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from cortex import limits
 from cortex.db.connect import Tx, value
 from cortex.errors import Conflict, CortexError, Forbidden, IdConflict, Invalid
 from cortex.memory import votable
@@ -53,9 +52,7 @@ class NewVote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def check(self) -> None:
         """Raise Invalid or TooLarge for what the field types alone do not say."""
-        if self.reason is not None:
-            fields.check_bytes("reason", self.reason, limits.REASON_BYTES_MAX)
-            fields.check_name("the reason", self.reason.replace("\n", " ").replace("\t", " "))
+        fields.check_reason(self.reason)
         if (self.ballot is None) != (self.sig is None):
             raise Invalid("a ballot and its sig go together", "give both, or let Cortex sign")
         if self.ballot is not None and (self.agent is not None or self.vote_id is not None):
@@ -208,20 +205,16 @@ class Deciding:
         number, kind, fact, agent, cast, key, author, digest, reason, at, signature = row
         on = votable.newest(self._tx, vote.id, retracted=True)
         same = (kind, fact, agent, cast) == ("vote", on.fact, name, vote.vote)
-        if not same or not self._same_reason(vote, recorded=reason is not None):
+        kept = kept_reason(self._tx, vote.vote_id)[1]
+        if not same or not _same_reason(vote.reason, kept, recorded=reason is not None):
             raise IdConflict(
                 f"the vote_id {vote.vote_id} stands for another event, entry {number - 1}", "give a new id"
             )
         hexed = None if reason is None else reason.hex()
         event = Ballot(agent, at, author, fact, digest.hex(), vote.vote_id, key.hex(), self._log.origin, hexed, 1, cast)
-        return DecidedVote(on, Signed(event, (signature,)), self._custody(key.hex()), None, None, None)
-
-    def _same_reason(self, vote: NewVote, *, recorded: bool) -> bool:
-        """Whether the reason is the one given before; one whose text is held elsewhere is taken for the same."""
-        if vote.reason is None or not recorded:
-            return (vote.reason is not None) == recorded
-        row: Any = self._tx.execute("SELECT reason FROM vote_reason WHERE event_id = ?", (vote.vote_id,)).fetchone()
-        return row is None or row[0] == vote.reason
+        held = self._held.get(name)
+        own = held.signer if held is not None and held.signer.custody == "agent" else None
+        return DecidedVote(on, Signed(event, (signature,)), self._custody(event.key), None, None, own)
 
     def _signer(self, name: str) -> EventSigner:
         """The key to sign with. An agent that votes for the first time is registered by that, untrusted."""
@@ -254,6 +247,13 @@ class Deciding:
                 f"this key of agent {name} votes in {', '.join(globs)}, and fact {on.fact} is of another project",
                 "sign with a key for that project",
             )
+
+
+def _same_reason(given: str | None, kept: str | None, *, recorded: bool) -> bool:
+    """Whether a reason is the one given before; one whose text is held elsewhere is taken for the same."""
+    if given is None or not recorded:
+        return (given is not None) == recorded
+    return kept in {None, given}
 
 
 def _registration(held: HeldKey, origin: str, at: str) -> AgentRegistered:
@@ -318,3 +318,9 @@ def keep_reason(tx: Tx, event_id: str, fact: str, salt: bytes, reason: str) -> N
     tx.execute(
         "INSERT INTO vote_reason (event_id, fact, salt, reason) VALUES (?, ?, ?, ?)", (event_id, fact, salt, reason)
     )
+
+
+def kept_reason(tx: Tx, event_id: str) -> tuple[bytes, str] | tuple[None, None]:
+    """The salt and the text of the reason of an event; Nones where none was given or it is kept elsewhere."""
+    row: Any = tx.execute("SELECT salt, reason FROM vote_reason WHERE event_id = ?", (event_id,)).fetchone()
+    return (None, None) if row is None else row

@@ -23,7 +23,8 @@ from cortex.ops.vote_verification import VoteTask, VoteVerification
 from cortex.plurals import counted
 from cortex.trust import log as logs
 from cortex.trust.outside import HeldNote, Outside, ReceiptsChecked
-from cortex.trust.receipts import AgentReceipt, put_aside
+from cortex.trust.receipt import AgentReceipt
+from cortex.trust.receipts import put_aside
 
 
 class VotesReport(VoteVerification, frozen=True, kw_only=True):

@@ -34,7 +34,6 @@ from cortex.trust.sealing import Sealed
 
 _SPACE_BYTES_MIN = 64 << 20
 _LOG_BYTES_MAX = 256 << 20
-_DAY_MICROS = 86_400 * 1_000_000
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -233,7 +232,7 @@ async def _check_votes(ctx: Context, name: str) -> Check:
     if ahead > limits.CLOCK_STEP_SECONDS * 1_000_000:
         told = f"its last event is of {log.ts}, and this machine's clock says {now}"
         return _bad(name, told, "set the clock; until then new events bear the time of that one")
-    if -ahead > limits.CLOCK_JUMP_DAYS * _DAY_MICROS:
+    if -ahead > limits.CLOCK_JUMP_DAYS * times.DAY_MICROS:
         told = f"its last event is of {log.ts}, more than {limits.CLOCK_JUMP_DAYS} days ago"
         return _bad(name, told, "`cortex vote-ledger confirm-clock` says by the admin key that time really passed")
     return _good(name, f"{counted(log.size, 'entry', 'entries')}, {counted(log.votes, 'vote')}")

@@ -17,8 +17,8 @@ from cortex.ops.vote_verification import VoteTask
 from cortex.trust import log as logs
 from cortex.trust import outside
 from cortex.trust.outside import HeldReceipt, Outside, ReceiptsChecked
+from cortex.trust.receipt import AgentReceipt
 from cortex.trust.receipt_marks import PlacedReceipt, ReceiptsReading
-from cortex.trust.receipts import AgentReceipt
 
 T = TypeVar("T")
 

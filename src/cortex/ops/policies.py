@@ -22,7 +22,7 @@ from cortex.trust.log import Log
 from cortex.trust.policy import Policy
 
 _GROUP = "Trust"
-_CLOCK_JUMP_MICROS = limits.CLOCK_JUMP_DAYS * 86_400 * 1_000_000
+_CLOCK_JUMP_MICROS = limits.CLOCK_JUMP_DAYS * times.DAY_MICROS
 _LINEAR = "the linear rule counts every registered agent alike, untrusted ones too"
 _SIDES = {"for": 0, "against": 1}
 

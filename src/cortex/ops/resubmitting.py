@@ -17,7 +17,7 @@ from cortex.ops.votes import CastVote, CountedVote
 from cortex.trust import events, outside, receipts
 from cortex.trust import log as logs
 from cortex.trust.outside import HeldReceipt
-from cortex.trust.receipts import AgentReceipt
+from cortex.trust.receipt import AgentReceipt
 
 _GROUP = "Trust"
 

@@ -161,9 +161,7 @@ async def admin(ctx: Context) -> tuple[Log, EventSigner]:
 async def admin_at_hand(ctx: Context) -> EventSigner | None:
     """The admin key where it is on this machine and can be used without asking; None where not."""
     log = await ctx.database.read(logs.needed)
-    file = signing.admin_file(ctx.settings, log.origin)
-    state = file.state
-    if state == "absent" or (state == "locked" and ctx.settings.admin_passphrase is None):
+    if not signing.at_hand(signing.admin_file(ctx.settings, log.origin), ctx.settings):
         return None
     try:
         return (await admin(ctx))[1]

@@ -17,6 +17,8 @@ class PersonsWord(Struct, frozen=True, kw_only=True):
     entry: int
 
 
+# How a word is told to people and models.
+WORDS = {"true": "resolved as true", "false": "resolved as false", "open": "open to the votes again"}
 _TRUTHS: dict[int, Literal["true", "false", "open"]] = {1: "true", -1: "false", 0: "open"}
 
 

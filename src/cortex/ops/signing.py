@@ -41,10 +41,13 @@ def admin(ctx: Context, log: Log) -> EventSigner:
 def held_admin(settings: Settings, log: Log) -> EventSigner | None:
     """The admin key where it is on this machine and can be used without asking; None where not."""
     file = admin_file(settings, log.origin)
+    return _checked(file, settings, log) if at_hand(file, settings) else None
+
+
+def at_hand(file: AdminKeyFile, settings: Settings) -> bool:
+    """Whether an admin key is here and can be used without asking for its passphrase."""
     state = file.state
-    if state == "absent" or (state == "locked" and settings.admin_passphrase is None):
-        return None
-    return _checked(file, settings, log)
+    return state == "plain" or (state == "locked" and settings.admin_passphrase is not None)
 
 
 def from_before(settings: Settings, log: Log, held: EventSigner) -> str | None:

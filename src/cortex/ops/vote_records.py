@@ -17,11 +17,12 @@ from cortex.ledger import export as bundles
 from cortex.ledger.checkpoint import Checkpoint
 from cortex.memory import lookup
 from cortex.ops import fields, saving
+from cortex.ops.balloting import kept_reason
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
 from cortex.trust import export, keyfiles, outside, receipts, sealing
 from cortex.trust import log as logs
-from cortex.trust.receipts import AgentReceipt
+from cortex.trust.receipt import AgentReceipt
 from cortex.trust.reputation import UNIT
 
 _GROUP = "Trust"
@@ -326,7 +327,7 @@ async def prove(ctx: Context, request: ProveVote) -> ProofOfVote:
     Where the agent's own receipts or its key are on this machine, the proof is added to its receipts.
     """
 
-    def build(tx: Tx) -> tuple[ProofOfVote, str, int]:
+    def build(tx: Tx) -> tuple[ProofOfVote, str]:
         log = logs.needed(tx)
         idx, event_id, agent = _vote(tx, request.vote)
         note = _note_above(tx, idx) or sealing.seal(tx, log, ctx.node_key)
@@ -337,11 +338,11 @@ async def prove(ctx: Context, request: ProveVote) -> ProofOfVote:
             proof=proof.encode(proof.Proof(idx, tuple(hashes), note)),
             disclosure=_disclosure(tx, event_id) if request.text else None,
         )
-        return made, agent, idx
+        return made, agent
 
-    made, agent, idx = await ctx.database.write(build)
+    made, agent = await ctx.database.write(build)
     path = None if request.output is None else await asyncio.to_thread(saving.as_json, made, request.output)
-    await asyncio.to_thread(_complete, ctx, made, agent, idx)
+    await asyncio.to_thread(_complete, ctx, made, agent)
     return structs.replace(made, path=path)
 
 
@@ -367,25 +368,24 @@ def _note_above(tx: Tx, idx: int) -> str | None:
 
 
 def _disclosure(tx: Tx, event_id: str) -> dict[str, Any] | None:
-    row: Any = tx.execute("SELECT salt, reason FROM vote_reason WHERE event_id = ?", (event_id,)).fetchone()
-    return None if row is None else {"salt": row[0].hex(), "fields": {"reason": row[1]}}
+    salt, reason = kept_reason(tx, event_id)
+    return None if salt is None else {"salt": salt.hex(), "fields": {"reason": reason}}
 
 
-def _complete(ctx: Context, made: ProofOfVote, agent: str, idx: int) -> None:
+def _complete(ctx: Context, made: ProofOfVote, agent: str) -> None:
     """Add the proof to the agent's own receipts, where they or its own key are here, and they lack it."""
-    leaf = json.loads(made.leaf)
-    event = leaf["event"]
-    place = keyfiles.receipts_path(ctx.settings.home, event["log"], agent)
-    own = keyfiles.agent_path(ctx.settings.home, event["log"], agent)
+    again = AgentReceipt.of_leaf(made.leaf.encode(), proof=made.proof)
+    origin = str(again.ballot["log"])
+    place = keyfiles.receipts_path(ctx.settings.home, origin, agent)
+    own = keyfiles.agent_path(ctx.settings.home, origin, agent)
     try:
         if files.found(place) is None and files.found(own) is None:
             return
-        held = receipts.latest(place, {event["id"]}).get(event["id"])
+        held = receipts.latest(place, {again.id}).get(again.id)
         if held is None or held.leaf != made.leaf or held.proof is None:
-            again = AgentReceipt(ballot=event, sig=leaf["sigs"][0], idx=idx, leaf=made.leaf, proof=made.proof)
             told = made.disclosure
             if told is not None:
-                again = receipts.explained(again, told["fields"]["reason"], bytes.fromhex(told["salt"]))
+                again = again.explained(told["fields"]["reason"], bytes.fromhex(told["salt"]))
             receipts.append(place, again)
     except CortexError:
         pass  # the proof is made all the same; what is wrong with the file, `vote-ledger verify` says

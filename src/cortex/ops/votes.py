@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -20,6 +21,7 @@ from cortex.ops.balloting import (
     ballot_of,
     brought,
     keep_reason,
+    kept_reason,
     keys_for,
     numbered,
 )
@@ -27,12 +29,12 @@ from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, Tool, operation
 from cortex.ops.settled import PersonsWord, persons_word
-from cortex.trust import keyfiles, promise, receipts, standing
+from cortex.trust import keyfiles, promise, receipt_marks, receipts, standing
 from cortex.trust import log as logs
 from cortex.trust.apply import Applied
 from cortex.trust.events import Ballot, Signed
 from cortex.trust.log import Log
-from cortex.trust.receipts import AgentReceipt
+from cortex.trust.receipt import AgentReceipt
 from cortex.trust.standing import Standing
 from cortex.trust.tally import Verdict
 
@@ -156,6 +158,7 @@ async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) ->
     own = [name for name, ballot in zip(names, ballots, strict=True) if ballot is None]
     held = await keys_for(ctx, own, key)
     kept: list[DecidedVote] = []
+    leaves: list[bytes] = []
     registered: list[Signed] = []
 
     def decide(tx: Tx) -> Proposal[list[CountedVote]]:
@@ -170,7 +173,13 @@ async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) ->
         told = (*deciding.registered, *(vote.signed for vote in decided))
         loose = tuple(vote.signed.event.id for vote, ballot in zip(decided, ballots, strict=True) if ballot is None)
         command = EventsOrdered(at=at, events=told, loose=loose)
-        return Proposal(command, lambda tx, applied: _answers(tx, log, decided, applied[len(deciding.registered) :]))
+
+        def answer(tx: Tx, applied: list[Applied]) -> list[CountedVote]:
+            done = applied[len(deciding.registered) :]
+            leaves[:] = [one.data for one in done]
+            return _answers(tx, log, decided, done)
+
+        return Proposal(command, answer)
 
     try:
         counted = await ctx.journal.order(decide)
@@ -183,7 +192,7 @@ async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) ->
         held = await keys_for(ctx, own, key)
         with rotating.no_other_key(own):
             counted = await ctx.journal.order(decide)
-    counted = [await _promised(ctx, vote, decided) for vote, decided in zip(counted, kept, strict=True)]
+    counted = [await _promised(ctx, *vote) for vote in zip(counted, kept, leaves, strict=True)]
     return await _with_news(ctx, counted, registered) if registered else counted
 
 
@@ -273,7 +282,7 @@ def _fields(on: Votable, found: Standing) -> dict[str, Any]:
     }
 
 
-async def _promised(ctx: Context, counted: CountedVote, decided: DecidedVote) -> CountedVote:
+async def _promised(ctx: Context, counted: CountedVote, decided: DecidedVote, leaf: bytes) -> CountedVote:
     """The answer to a vote that its agent signed, with the log's promise; the agent's own file keeps both.
 
     Where the server signed, nobody else holds a receipt.
@@ -284,19 +293,25 @@ async def _promised(ctx: Context, counted: CountedVote, decided: DecidedVote) ->
     counted = msgspec.structs.replace(counted, promise=word)
     if decided.signer is None:
         return counted
-    leaf = await ctx.database.read(lambda tx: logs.leaf_at(tx, counted.origin, counted.entry))
-    ballot = msgspec.to_builtins(decided.signed.event)
-    receipt = AgentReceipt(
-        ballot=ballot, sig=decided.signed.sigs[0].hex(), idx=counted.entry, leaf=leaf.decode(), promise=word
-    )
+    salt, reason = decided.salt, decided.reason
+    if counted.repeated:
+        # What the log has of the first time, whose salt and time are others than those made now.
+        salt, reason = await ctx.database.read(lambda tx: kept_reason(tx, counted.vote_id))
+    receipt = AgentReceipt.of_leaf(leaf, promise=word).explained(reason, salt)
     place = keyfiles.receipts_path(ctx.settings.home, counted.origin, counted.agent)
     try:
-        await asyncio.to_thread(receipts.append, place, receipts.explained(receipt, decided.reason, decided.salt))
+        await asyncio.to_thread(_keep, place, receipt, again=counted.repeated)
     except CortexError as error:
         # The vote is in the ledger: that its receipt could not be kept is for the agent to know, and no failure of it.
         note = f"the receipt could not be kept: {error.message}"
         counted = msgspec.structs.replace(counted, notes=[*counted.notes, note])
     return counted
+
+
+def _keep(place: Path, receipt: AgentReceipt, *, again: bool) -> None:
+    """Add a receipt to the agent's own; for a vote that is told again only where the first time left none."""
+    if not again or receipt_marks.lacks(place, receipt.id, receipt.idx):
+        receipts.append(place, receipt)
 
 
 class ShownVote(Struct, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ from cortex.trust.events import (
 from cortex.trust.log import Appended, Log
 from cortex.trust.policy import Policy
 
-_JUMP_MICROS = limits.CLOCK_JUMP_DAYS * 86_400 * 1_000_000
+_JUMP_MICROS = limits.CLOCK_JUMP_DAYS * times.DAY_MICROS
 
 # Puts a leaf in its place; a verification, which has the leaves, keeps none.
 Append = Callable[[Tx, Log, Signed, str, int | None], Appended]

@@ -9,11 +9,10 @@ from cortex.db.connect import Tx
 from cortex.errors import NotFound
 from cortex.trust import reputation, tally
 from cortex.trust.events import Ballot
-from cortex.trust.policy import Policy
+from cortex.trust.policy import VOUCHED, Policy
 from cortex.trust.reputation import UNIT
 from cortex.trust.tally import Sums
 
-_DAY_MICROS = 86_400 * 1_000_000
 _LAST = times.parse(times.LAST)
 _DECIDED = {"verified": 1, "disputed": -1}
 
@@ -31,7 +30,7 @@ class Agent:
     @property
     def vouched(self) -> bool:
         """Whether an admin vouched for it."""
-        return self.level in {"standard", "trusted"}
+        return self.level in VOUCHED
 
 
 @dataclass(slots=True)
@@ -53,7 +52,7 @@ class _Tally:
 
 def day_of(ts: str) -> int:
     """Whole days since 1970-01-01 UTC."""
-    return times.micros(ts) // _DAY_MICROS
+    return times.micros(ts) // times.DAY_MICROS
 
 
 def agent(tx: Tx, name: str) -> Agent:
@@ -99,7 +98,7 @@ def cast(tx: Tx, rules: Policy, ballot: Ballot, weight: int, *, vouched: bool, l
 def lower(tx: Tx, rules: Policy, name: str, level: str, ts: str) -> None:
     """Let the votes of an agent count with what its new level begins with, where that is less."""
     revoked = level == "revoked"
-    vouched = level in {"standard", "trusted"}
+    vouched = level in VOUCHED
     most = reputation.weight_e6(rules, level, 0, 0) if vouched else 0
     rows: list[Any] = tx.execute(
         "SELECT fact, digest, vote, weight_e6, vouched, counted FROM vote_current WHERE agent = ?"

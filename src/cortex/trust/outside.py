@@ -18,7 +18,7 @@ from cortex.trust import events, keyfiles, promise, receipts, sealing
 from cortex.trust import log as logs
 from cortex.trust.events import Genesis, LogRestored
 from cortex.trust.log import Log
-from cortex.trust.receipts import AgentReceipt
+from cortex.trust.receipt import AgentReceipt
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 from cortex import limits
 from cortex.ledger.memory import ReceiptsMark
 from cortex.trust import receipts
-from cortex.trust.receipts import AgentReceipt, ReceiptsFile
+from cortex.trust.receipt import AgentReceipt
+from cortex.trust.receipts import ReceiptsFile
 
 # How much at the beginning and before a mark is compared: what is there never changes but where a file is replaced.
 _COMPARED_BYTES = 4 << 10

@@ -11,53 +11,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET
 
 from cortex import files, limits
 from cortex.errors import Corrupt, Invalid, NotFound, TooLarge, Unavailable
 from cortex.ledger.locking import locked
-from cortex.trust import events, private
+from cortex.trust import private
+from cortex.trust.receipt import AgentReceipt
 
 _BEGINNING = b'{"ballot":'
 _BLOCK_BYTES = 1 << 16
 
-_Id = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS_MAX)]
-_Sig = Annotated[str, Meta(pattern=r"\A[0-9a-f]{128}\Z")]
-_Idx = Annotated[int, Meta(ge=0, le=limits.SEQ_MAX)]
-_Salt = Annotated[str, Meta(pattern=rf"\A{events.SALT}\Z")]
-_Reason = Annotated[str, Meta(min_length=1, max_length=limits.REASON_BYTES_MAX)]
-
 _hint = "compare with a copy of the file; what the lines before it hold is in order"
-
-
-class AgentReceipt(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the agent signed, where the log put it, and what the log gave as its word (promise) or its proof.
-
-    The ballot holds a salted digest of its `reason`: with the text and the `salt` it can be handed in again whole.
-    """
-
-    ballot: dict[str, str | int | None]
-    sig: _Sig
-    idx: _Idx
-    leaf: str
-    promise: str | None = None
-    proof: str | None = None
-    reason: _Reason | UnsetType = UNSET
-    salt: _Salt | UnsetType = UNSET
-
-    def __post_init__(self) -> None:
-        ballot_id = self.ballot.get("id")
-        if not isinstance(ballot_id, str) or not 0 < len(ballot_id) <= limits.NAME_CHARS_MAX:
-            raise ValueError("a ballot without an id")
-
-    @property
-    def id(self) -> str:
-        """The id of the ballot."""
-        return str(self.ballot["id"])
-
 
 _decoder = msgspec.json.Decoder(AgentReceipt)
 # Bytes that are no UTF-8 and depth are not told as a DecodeError.
@@ -148,13 +115,6 @@ def latest(path: Path, ballots: Collection[str] | None = None) -> dict[str, Agen
     of the log (handed in again after a restored backup) stands for itself.
     """
     return _latest(path, (found for found in read(path) if ballots is None or found.id in ballots))
-
-
-def explained(receipt: AgentReceipt, reason: str | None, salt: bytes | None) -> AgentReceipt:
-    """A receipt with the reason of its ballot, where there is one."""
-    if reason is None or salt is None:
-        return receipt
-    return msgspec.structs.replace(receipt, reason=reason, salt=salt.hex())
 
 
 def put_aside(path: Path, aside: Path, unfit: Mapping[str, AgentReceipt]) -> int:
