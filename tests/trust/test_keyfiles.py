@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nacl.signing import VerifyKey
 
 from cortex import limits
-from cortex.errors import Conflict, CortexError, Invalid, NotFound, Unavailable
+from cortex.errors import Conflict, Corrupt, CortexError, Invalid, NotFound, Unavailable
 from cortex.trust import keyfiles
 from cortex.trust.keyfiles import AgentKey, FoundKey
 
@@ -122,7 +122,7 @@ def test_a_key_lies_under_its_log_and_name(tmp_path: Path) -> None:
     ],
 )
 def test_an_origin_of_another_shape_has_no_folder(origin: str) -> None:
-    with pytest.raises(Invalid, match="no origin of a votes log"):
+    with pytest.raises(Corrupt, match="no origin of a votes log"):
         keyfiles.log_folder(origin)
 
 

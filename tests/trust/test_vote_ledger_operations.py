@@ -23,7 +23,7 @@ from cortex.ops.node import Backup, ReadStatus
 from cortex.ops.resolving import ResolveFact
 from cortex.ops.resubmitting import ResubmitVotes
 from cortex.ops.vote_ledger import AcceptVotes, InitVoteLog, MakeVoteCheckpoint, VerifyVotes
-from cortex.ops.vote_records import ProveVote, ReadVoteHistory
+from cortex.ops.vote_records import ExportVotes, ProveVote, ReadVoteHistory
 from cortex.ops.votes import CastVote, ReadVotes
 from cortex.progress import silent
 from cortex.trust import keyfiles, receipts
@@ -77,6 +77,38 @@ def test_a_checkpoint_without_new_entries_is_the_one_before(memory: Memory) -> N
 
     assert first == second
     assert 3 == first.size
+
+
+def test_a_log_that_lost_entries_is_signed_no_more(memory: Memory, tmp_path: Path) -> None:
+    fact = memory.store("one")
+    early = tmp_path / "early.db"
+    memory.call(CastVote(id=fact.id, vote=1))
+    memory.call(Backup(target=str(early)))
+    for vote in (-1, 1):
+        memory.call(CastVote(id=fact.id, vote=vote))
+    memory.call(MakeVoteCheckpoint())
+    with memory.sql() as connection:
+        connection.execute("ATTACH ? AS early", (str(early),))
+        connection.execute("DROP TRIGGER vote_ledger_stay")
+        connection.execute("DELETE FROM vote_ledger WHERE id > 3")
+        connection.execute("REPLACE INTO vote_log SELECT * FROM early.vote_log")
+
+    for refused in (MakeVoteCheckpoint(), ExportVotes(path=str(tmp_path / "bundle"))):
+        with pytest.raises(Corrupt, match="has 3 entries, and its last checkpoint was signed over 5"):
+            memory.call(refused)
+
+
+def test_what_no_votes_log_is_called_is_told_before_anything_is_signed(memory: Memory) -> None:
+    fact = memory.store("one")
+    memory.call(CastVote(id=fact.id, vote=1))
+    with memory.sql() as connection:
+        connection.execute("UPDATE vote_log SET origin = 'cortex/votes/../..'")
+
+    with memory.reopen() as other:
+        for refused in (CastVote(id=fact.id, vote=-1), AddAgent(name="ann")):
+            with pytest.raises(Corrupt, match="no origin of a votes log"):
+                other.call(refused)
+        assert {"ORIGIN"} <= {finding.code for finding in other.call(VerifyVotes()).findings}
 
 
 def test_a_node_with_another_key_goes_on_only_by_the_admin_key(memory: Memory, tmp_path: Path) -> None:

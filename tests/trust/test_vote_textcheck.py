@@ -269,3 +269,18 @@ def test_the_record_of_runs_keeps_the_newest(tmp_path: Path) -> None:
 
     ids = [number for (number,) in tx.execute("SELECT id FROM vote_integrity_checks ORDER BY id")]
     assert [limits.INTEGRITY_CHECKS_MAX + 4, limits.INTEGRITY_CHECKS_MAX + 5] == ids
+
+
+def test_a_run_with_the_greatest_number_there_is_does_not_stay_the_newest(tmp_path: Path) -> None:
+    tx = blank(str(tmp_path / "x.db"))
+    run = VerificationRun(
+        log="votes", started_at="a", finished_at="b", incremental=False, size=1, votes=0, ok=True, passes=[],
+        findings=[],
+    )  # fmt: skip
+    record(tx, run)
+    tx.execute("INSERT INTO vote_integrity_checks VALUES (?, 'votes', '', '', 1, 0, 1, 1, '', '[]')", ((1 << 63) - 1,))
+
+    record(tx, run)
+
+    assert [(1,), (2,)] == tx.execute("SELECT id FROM vote_integrity_checks ORDER BY id").fetchall()
+    assert ["b"] == [last.at for last in verification.last_runs(tx)]

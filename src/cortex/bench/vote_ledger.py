@@ -48,12 +48,12 @@ class _Laps:
 def verification(task: Task) -> list[Figure]:
     """The passes over the file of `task.size` votes, and then over what came since alone."""
     size, path = task.size, vote_files.votes_file(task.path, task.size)
-    rounds = 1 if size >= _MILLION else _ROUNDS_QUICK if task.quick else _ROUNDS
+    rounds = _ROUNDS_QUICK if task.quick else _ROUNDS
     with closing(connect(path, busy_timeout_ms=_BUSY_MS)) as tx:
         first, remembered = _integrity(tx, None)
         peak = clock.peak_mib()
         copy = path.with_name(f"{path.name}.copy")
-        whole = _whole(tx, copy, rounds, first)
+        whole = _whole(tx, copy, 1 if size >= _MILLION else rounds, first)
         since = _since(tx, copy, rounds, remembered, _node_key(path))
     name = f"{size:,} votes"
     later = f"{name}, {_MORE:,} later, incremental: CPU"

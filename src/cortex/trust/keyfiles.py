@@ -16,7 +16,7 @@ from typing import Literal
 from nacl.signing import SigningKey
 
 from cortex import files
-from cortex.errors import Conflict, CortexError, Invalid, Unavailable
+from cortex.errors import Conflict, Corrupt, CortexError, Invalid, Unavailable
 from cortex.kinds import AGENT_PATTERN
 from cortex.ledger.checkpoint import SEED_BYTES
 from cortex.trust import private
@@ -76,10 +76,13 @@ def check_name(name: str) -> None:
 
 
 def log_folder(origin: str) -> str:
-    """The name that a votes log has among files. Raises Invalid for an origin of another kind."""
+    """The name that a votes log has among files. Raises Corrupt for an origin of another form: none is made."""
     matched = _ORIGIN.fullmatch(origin)
     if matched is None:
-        raise Invalid(f"{ascii(origin)[:80]} is no origin of a votes log", "the form is cortex/votes/<16 hex>/<16 hex>")
+        raise Corrupt(
+            f"{ascii(origin)[:80]} is no origin of a votes log",
+            "the form is cortex/votes/<16 hex>/<16 hex>; `cortex vote-ledger verify` says what was changed",
+        )
     return f"{matched[1]}-{matched[2]}"
 
 
@@ -212,7 +215,7 @@ def _parse(path: Path, text: str) -> tuple[AgentKey, str]:
     try:
         log_folder(matched[2])
         return AgentKey(matched[1], seed), matched[2]
-    except Invalid as error:
+    except (Corrupt, Invalid) as error:
         raise Unavailable(f"{path} is not an agent's key: {error.message}", _hint) from None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cortex import files
 from cortex.db.connect import Tx
-from cortex.errors import Corrupt, CortexError, Invalid, NotFound, Unavailable
+from cortex.errors import Corrupt, CortexError, NotFound, Unavailable
 from cortex.ledger import checkpoint, merkle, proof
 from cortex.ledger.findings import PASSING, UNFORESEEN, Findings
 from cortex.trust import events, keyfiles, promise, receipts, sealing
@@ -58,7 +58,7 @@ def own_files(home: Path, origin: str) -> list[Path]:
     """
     try:
         folder = home / "agents" / keyfiles.log_folder(origin)
-    except Invalid:
+    except Corrupt:
         return []  # no log is called so, which the integrity pass says
     if files.found(folder) is None:
         return []
@@ -73,7 +73,11 @@ def drop_reasons(home: Path, origin: str, fact: str) -> list[str]:
 
     Returns what could not be done.
     """
-    folder, told = home / "agents" / keyfiles.log_folder(origin), []
+    told: list[str] = []
+    try:
+        folder = home / "agents" / keyfiles.log_folder(origin)
+    except Corrupt as error:
+        return [f"receipts may still hold reasons of votes on it: {error.message}"]
     for path in sorted(folder.glob("*.receipts*")) if files.found(folder) is not None else []:
         try:
             receipts.drop_reasons(path, fact)

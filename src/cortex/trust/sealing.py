@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex.db.connect import Tx
-from cortex.errors import KeyNotValid
+from cortex.errors import Corrupt, KeyNotValid
 from cortex.ledger.checkpoint import Checkpoint, sign
 from cortex.ledger.keys import NodeKey
 from cortex.ledger.sealing import is_due
@@ -36,7 +36,14 @@ def seal(tx: Tx, log: Log, key: NodeKey) -> str:
     """The signed checkpoint of the log as it stands; the last one again if nothing was appended since.
 
     Raises KeyNotValid where the node's key is not the one that the log names: nobody could check what it signs.
+    Raises Corrupt for a log that has lost entries: the node would contradict itself.
     """
+    before = sealed(tx).size
+    if log.size < before:
+        raise Corrupt(
+            f"the votes log has {log.size} entries, and its last checkpoint was signed over {before}",
+            "`cortex vote-ledger verify` says what is missing; `cortex restore FROM` puts a backup in its place",
+        )
     last: Any = tx.execute(
         "SELECT note FROM vote_checkpoints WHERE tree_size = ? ORDER BY id DESC LIMIT 1", (log.size,)
     ).fetchone()
