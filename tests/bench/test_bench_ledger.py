@@ -23,6 +23,7 @@ NAMES = [
     "integrity of 70 votes: peak memory",
     "integrity and all signatures of 70 votes: CPU",
     "rules of 70 votes, replayed: CPU",
+    "structure of 70 votes: CPU",
     "integrity of 70 votes, 1,000 later, incremental: CPU",
     "integrity and signatures of 70 votes, 1,000 later, incremental: CPU",
     "rules of 70 votes, 1,000 later, incremental: CPU",

@@ -10,10 +10,12 @@ from cortex.bench import clock, figures, vote_files
 from cortex.bench.clock import Lap
 from cortex.bench.figures import Figure, Target
 from cortex.bench.task import Task
+from cortex.db import structure
 from cortex.db.connect import Tx, connect
 from cortex.ledger.findings import Findings
 from cortex.ledger.keys import NodeKey
 from cortex.ledger.memory import RememberedVotes
+from cortex.ops.vote_verification import TABLES
 from cortex.progress import silent
 from cortex.trust import copies, integrity, replay, signatures, validity
 from cortex.trust import log as logs
@@ -55,6 +57,7 @@ def verification(task: Task) -> list[Figure]:
         copy = path.with_name(f"{path.name}.copy")
         whole = _whole(tx, copy, 1 if size >= _MILLION else rounds, first)
         since = _since(tx, copy, rounds, remembered, _node_key(path))
+        pages = [_structure(tx) for _ in range(1 if size >= _MILLION else rounds)]
     name = f"{size:,} votes"
     later = f"{name}, {_MORE:,} later, incremental: CPU"
     return [
@@ -64,6 +67,7 @@ def verification(task: Task) -> list[Figure]:
             f"integrity and all signatures of {name}: CPU", "ms", whole.signed, _below(_EXPECTED_SIGNED_CPU_MS, size)
         ),
         figures.measured(f"rules of {name}, replayed: CPU", "ms", whole.rules),
+        figures.measured(f"structure of {name}: CPU", "ms", pages),
         figures.measured(f"integrity of {later}", "ms", since.integrity),
         figures.measured(f"integrity and signatures of {later}", "ms", since.signed),
         figures.measured(f"rules of {later}", "ms", since.rules),
@@ -134,6 +138,13 @@ def _integrity(tx: Tx, remembered: RememberedVotes | None) -> tuple[float, Remem
         )
     assert not findings.list, f"our own log verifies, found {findings.list[:1]}"
     return lap.cpu_ms, later
+
+
+def _structure(tx: Tx) -> float:
+    with Lap() as lap, tx:
+        found = list(structure.unsound(tx, TABLES))
+    assert not found, f"our own tables and their indexes say the same, found {found[:1]}"
+    return lap.cpu_ms
 
 
 def _signatures(tx: Tx, start: int, keys: Keys) -> float:

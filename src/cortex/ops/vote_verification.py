@@ -84,7 +84,7 @@ _OF_A_LOG = (
 )  # fmt: skip
 
 # The tables that the passes read, and so their indexes.
-_TABLES = ("vote_log", *_OF_A_LOG, "transactions", "revision")
+TABLES = ("vote_log", *_OF_A_LOG, "transactions", "revision")
 
 
 def task_of(
@@ -172,7 +172,7 @@ def examine(
         return _report(findings, ["schema"], None), None
     passes = ["schema"]
     if not task.incremental:
-        verification.check_structure(tx, _TABLES, findings)
+        verification.check_structure(tx, TABLES, findings)
         passes.append("structure")
     checked, after, known = VotesChecked(log.size, b"", log.votes, 0, 0, 0), None, None
     with unforeseen(findings, "the log", origin=log.origin):
