@@ -1,6 +1,7 @@
 """Restoring and migrating: verified before and after, nothing lost, other processes see it."""
 
 import asyncio
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -329,3 +330,145 @@ def test_a_file_with_a_second_name_is_refused(home: Path) -> None:
 
     with pytest.raises(cortex.Unavailable, match="2 names"), cortex.open(home / "b.db"):
         pass
+
+
+# What is told of the file that was replaced.
+
+
+def test_a_restore_counts_facts_as_the_status_does(home: Path) -> None:
+    with cortex.open(home / "a.db") as memory:
+        memory.revise(memory.store("one").id, content="one and a half")
+        memory.retract(memory.store("two").id)
+        memory.backup(str(home / "b.bak"))
+
+    restored = maintenance.restore(configured(home / "a.db"), home / "b.bak", silent)
+
+    with cortex.open(home / "a.db") as memory:
+        assert 1 == memory.status().facts == restored.facts
+
+
+def test_what_was_forgotten_since_the_backup_is_named_and_nothing_else(home: Path) -> None:
+    with cortex.open(home / "a.db") as memory:
+        early, kept, late = (memory.store(text).id for text in ("early", "kept", "late"))
+        memory.forget(early)
+        memory.backup(str(home / "b.bak"))
+        memory.forget(memory.store("stored and forgotten since").id)
+        memory.forget(late)
+
+    restored = maintenance.restore(configured(home / "a.db"), home / "b.bak", silent)
+
+    assert (1, [late]) == (restored.forgotten, restored.forgotten_ids)
+    assert [] == restored.untold
+    with cortex.open(home / "a.db") as memory:
+        assert [kept, late] == sorted(fact.id for fact in memory.list_facts())
+        memory.forget(late)
+        assert [kept] == [fact.id for fact in memory.list_facts()]
+
+
+def test_where_nothing_was_forgotten_or_replaced_nothing_is_told(home: Path) -> None:
+    backed_up(home / "a.db", home / "b.bak", "one")
+
+    over = maintenance.restore(configured(home / "a.db"), home / "b.bak", silent)
+    new = maintenance.restore(configured(home / "new.db"), home / "b.bak", silent)
+
+    for restored in (over, new):
+        assert (0, [], [], 0, []) == (
+            restored.forgotten, restored.forgotten_ids, restored.undone, restored.undone_more, restored.untold,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("bound", [2, 3])
+def test_no_more_forgotten_facts_are_named_than_the_bound(
+    home: Path, monkeypatch: pytest.MonkeyPatch, bound: int
+) -> None:
+    with cortex.open(home / "a.db") as memory:
+        ids = sorted(memory.store(f"fact {number}").id for number in range(3))
+        memory.backup(str(home / "b.bak"))
+        for each in ids:
+            memory.forget(each)
+    monkeypatch.setattr(limits, "RESTORE_TOLD_MAX", bound)
+
+    restored = maintenance.restore(configured(home / "a.db"), home / "b.bak", silent)
+
+    assert (3, ids[:bound]) == (restored.forgotten, restored.forgotten_ids)
+
+
+def test_of_a_damaged_file_it_is_said_that_nothing_could_be_told(home: Path) -> None:
+    backed_up(home / "a.db", home / "b.bak", "one")
+    with (home / "a.db").open("r+b") as file:
+        file.write(b"SQLite format 3\0" + b"\xff" * 8000)
+
+    restored = maintenance.restore(configured(home / "a.db"), home / "b.bak", silent)
+
+    assert (None, []) == (restored.forgotten, restored.forgotten_ids)
+    assert 1 == len(restored.untold)
+    assert "damaged" in restored.untold[0]
+
+
+def test_a_file_of_an_older_schema_that_is_replaced_is_compared_as_well(home: Path) -> None:
+    backed_up(home / "a.db", home / "b.bak", "one")
+    older(home / "old.db")
+
+    restored = maintenance.restore(configured(home / "old.db"), home / "b.bak", silent)
+
+    assert (0, []) == (restored.forgotten, restored.untold)
+
+
+def test_a_file_with_a_name_that_a_uri_would_read_otherwise_is_compared(home: Path) -> None:
+    (home / "a?mode=memory#%41").mkdir()
+    path = home / "a?mode=memory#%41" / "a.db"
+    with cortex.open(path) as memory:
+        fact = memory.store("one").id
+        memory.backup(str(home / "b.bak"))
+        memory.forget(fact)
+
+    restored = maintenance.restore(configured(path), home / "b.bak", silent)
+
+    assert [fact] == restored.forgotten_ids
+
+
+def told_by_the_command(home: Path, *words: str) -> str:
+    argv = [sys.executable, "-m", "cortex", "--db", str(home / "a.db"), "restore", str(home / "b.bak"), *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=True, cwd=home).stdout
+
+
+def test_the_command_says_what_a_restore_undid_and_how_to_do_it_again(home: Path) -> None:
+    with cortex.open(home / "a.db", agent="tester") as memory:
+        fact = memory.store("one").id
+        memory.add_agent("bob")
+        memory.backup(str(home / "b.bak"))
+        memory.revoke_agent("bob")
+        memory.forget(fact)
+
+    told = told_by_the_command(home)
+
+    lines = told.splitlines()
+    assert "1 fact that the replaced file had forgotten is there again; `cortex forget ID` erases it again:" in lines
+    assert f"  {fact}" in lines
+    assert "  agent bob was revoked and is standard again: `cortex agent revoke bob`" in lines
+    assert "facts" == lines[5].split()[0]
+
+
+def test_the_command_says_the_same_in_json(home: Path) -> None:
+    with cortex.open(home / "a.db", agent="tester") as memory:
+        fact = memory.store("one").id
+        memory.add_agent("bob")
+        memory.backup(str(home / "b.bak"))
+        memory.revoke_agent("bob")
+        memory.forget(fact)
+
+    told = json.loads(told_by_the_command(home, "--json"))
+
+    assert (1, 1, [fact]) == (told["facts"], told["forgotten"], told["forgotten_ids"])
+    assert ["cortex agent revoke bob"] == [each["command"] for each in told["undone"]]
+    assert (0, []) == (told["undone_more"], told["untold"])
+
+
+def test_the_command_says_no_more_than_there_is_to_say(home: Path) -> None:
+    backed_up(home / "a.db", home / "b.bak", "one")
+
+    told = told_by_the_command(home)
+
+    assert {"path", "source", "before", "origin", "entries", "facts", "note", "votes"} == {
+        line.split()[0] for line in told.splitlines()
+    }

@@ -145,13 +145,13 @@ def test_the_report_says_what_was_not_checked(tmp_path: Path, trust: Path) -> No
     trusted = str(verify.verify_path(made.directory(tmp_path / "sealed"), trust, [tmp_path / "kept"]))
 
     assert "--  origin not checked (no --trust)" in bare
-    assert "ok  1 checkpoints, signed by the key in leaf 0" in bare
+    assert "ok  1 checkpoint, signed by the key in leaf 0" in bare
     assert "--  no checkpoint" in str(verify.verify_path(log().seal().directory(tmp_path / "unsigned")))
     assert "--  outside memory: 0 checkpoints" in bare
     assert "--  leaves under a checkpoint: 5 of 12" in bare
     assert "ok  origin trusted" in trusted
     assert "signed by trusted keys" in trusted
-    assert "ok  outside memory: 1 checkpoints" in trusted
+    assert "ok  outside memory: 1 checkpoint" in trusted
 
 
 def test_a_log_begun_after_a_restore_is_valid(tmp_path: Path, trust: Path) -> None:

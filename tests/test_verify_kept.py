@@ -76,7 +76,7 @@ def test_what_a_witness_holds_of_other_logs_is_passed_over_and_said(tmp_path: Pa
     report = verify.verify_path(path, None, [seen])
 
     assert (0, []) == (report.exit_code, report.findings)
-    assert "--  1 checkpoints of other logs, which witnesses hold, passed over" in report.notes
+    assert "--  1 checkpoint of other logs, which witnesses hold, passed over" in report.notes
     assert "--  leaves under a checkpoint: 4 of 5" in report.notes
     assert ["UNSIGNED"] == [one["code"] for one in verify.verify_path(path, trust, [seen]).findings]
     assert ["ORIGIN"] == [one["code"] for one in verify.verify_path(path, None, [tmp_path / "single"]).findings]
@@ -114,7 +114,7 @@ def test_a_torn_last_line_of_a_witness_was_never_acknowledged(tmp_path: Path) ->
 
     report = verify.verify_path(log.seal().directory(tmp_path / "bundle"), None, [seen])
 
-    assert (0, True) == (report.exit_code, "ok  outside memory: 1 checkpoints" in str(report))
+    assert (0, True) == (report.exit_code, "ok  outside memory: 1 checkpoint" in str(report))
 
 
 def test_receipts_with_the_reason_and_its_salt_are_receipts(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_the_report_says_what_was_checked_and_what_was_not(tmp_path: Path, trust
 def told(report: verify.Report, number: int = 1) -> tuple[int, str, int | None, int]:
     assert ([], "") == (report.findings, report.error)
     row = next(row for row in report.verdicts if (row["fact"], row["digest"]) == (fact(number), digest(number)))
-    return row["sigma_e6"], row["verdict"], row["tenths"], row["resolved"]
+    return row["sigma_e6"], row["by_votes"], row["tenths"], row["resolved"]
 
 
 def earned(report: verify.Report, name: str) -> tuple[int, int]:
@@ -831,8 +831,8 @@ def test_a_dropped_vote_is_found_by_its_receipt(tmp_path: Path, trust: Path, tru
     assert {"PROMISE_BROKEN"} == codes(check(tmp_path, replaced(9), believe, receipts=promised))
     assert {"RECEIPT_MISSING"} == codes(check(tmp_path, short, believe, receipts=proved))
     beyond, nothing = (check(tmp_path, short, believe, receipts=kept) for kept in (promised, bare))
-    assert (0, True) == (beyond.exit_code, "--  1 promises beyond the end of the log" in beyond.notes)
-    assert (0, True) == (nothing.exit_code, "--  1 receipts that no key of this log vouches for" in nothing.notes)
+    assert (0, True) == (beyond.exit_code, "--  1 promise beyond the end of the log" in beyond.notes)
+    assert (0, True) == (nothing.exit_code, "--  1 receipt that no key of this log vouches for" in nothing.notes)
 
 
 def test_receipts_that_the_log_did_not_sign_are_not_believed(tmp_path: Path) -> None:
@@ -872,7 +872,7 @@ def test_receipts_of_another_log_are_only_noted(tmp_path: Path) -> None:
 
     report = check(tmp_path, small(), receipts=kept)
 
-    assert (0, True) == (report.exit_code, "--  1 receipts of another log" in report.notes)
+    assert (0, True) == (report.exit_code, "--  1 receipt of another log" in report.notes)
 
 
 def test_a_torn_last_receipt_is_passed_over_and_other_damage_is_not(tmp_path: Path) -> None:

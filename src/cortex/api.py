@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from msgspec import Struct
 
+from cortex import limits
 from cortex import settings as settings_module
 from cortex.app import App, open_app
 from cortex.errors import Invalid
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from cortex.embed.embedder import Embedder
 
 R = TypeVar("R", bound=Struct)
-
-_NAME_CHARS = 60
 
 # How settings are called in messages, where they are arguments of `Cortex`.
 _WRITTEN = {name: f"argument {'path' if name == 'db' else name}" for name in settings_module.Settings.__struct_fields__}
@@ -175,7 +174,7 @@ def _no_method(name: str, of: object) -> AttributeError:
     told = f"there is no method {name!r}"
     if not name.startswith("_"):
         known = {_sorted_words(each): each for each in dir(Methods) if not each.startswith("_")}
-        near = difflib.get_close_matches(_sorted_words(name[:_NAME_CHARS]), known, 1)
+        near = difflib.get_close_matches(_sorted_words(name[: limits.METHOD_NAME_CHARS]), known, 1)
         told += f"; did you mean {known[near[0]]}?" if near else "; docs/python.md has them"
     return AttributeError(told, name=name, obj=of)
 

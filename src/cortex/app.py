@@ -14,6 +14,7 @@ from cortex.errors import Invalid
 from cortex.ledger.keys import NodeKey
 from cortex.meaning.held import Held
 from cortex.meaning.meaning import Meaning
+from cortex.ops.alerts import Alerts
 from cortex.ops.answers import Answers
 from cortex.ops.catalog import BY_REQUEST
 from cortex.ops.context import Caller, Context
@@ -55,6 +56,8 @@ class App:
             end()
         self.context.meaning.close()
         self.context.database.close()
+        # Last, since it may wait for somebody else: nothing of the file is open by then.
+        self.context.alerts.close()
 
 
 def open_app(
@@ -104,6 +107,7 @@ def app_on(
         meaning=meaning,
         answers=Answers(),
         keyring=Keyring(settings.home),
+        alerts=Alerts(settings.alert_webhook),
         progress=progress,
         caller=caller,
     )

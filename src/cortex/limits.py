@@ -66,6 +66,9 @@ MODEL_PULL_SECONDS = 900
 MODEL_PULL_SECONDS_MAX = 3_600
 MODEL_QUICKSTART_SECONDS = 60
 MODEL_LEFTOVER_SECONDS = 2 * MODEL_PULL_SECONDS_MAX
+# Of what a program said that was to fetch the model: how much is read, and how much of its last complaint is told.
+MODEL_SAID_BYTES_MAX = 1 << 20
+MODEL_SAID_CHARS = 200
 
 # An embedder behind HTTP.
 ENDPOINT_TIMEOUT_MS = 10_000
@@ -139,6 +142,10 @@ READ_QUEUE_MAX = 1_000
 SCRUB_WAIT_MS = 1_000
 SCHEMA_COPIES_MAX = 100
 
+# Of what a restore undid: how many facts and how many words of the admin are named, among how many events.
+RESTORE_TOLD_MAX = 1_000
+RESTORE_EVENTS_MAX = 100_000
+
 # Import and export.
 IMPORT_BATCH_FACTS = 200
 IMPORT_BATCH_BYTES = 4 << 20
@@ -175,6 +182,8 @@ TEXT_CHUNK_LEAVES = 1 << 10
 VERIFY_INLINE_LEAVES = 5_000
 FINDINGS_MAX = 100
 FINDINGS_PER_CODE_MAX = 20
+# How much a finding tells of an error that nobody foresaw.
+FINDING_SAID_CHARS = 200
 INTEGRITY_CHECKS_MAX = 10_000
 LEDGER_BATCH_MAX = 10_000
 NODE_LEVEL_MIN = 8
@@ -188,6 +197,10 @@ TIMESTAMP_ROOTS_BYTES_MAX = 1 << 20
 TIMESTAMP_SECONDS = 10
 TIMESTAMP_RETRY_MS = 5_000
 TIMESTAMP_NAME_CHARS = 200
+# What is remembered of the logs of a database, in the person's folder.
+REMEMBERED_FILE_BYTES_MAX = 16 << 20
+# The seed of a node's or a witness's key, in base64 behind one word.
+SEED_FILE_BYTES_MAX = 256
 
 # HTTP requests of ours under way at a time, in one process.
 POSTS_MAX = 64
@@ -225,7 +238,13 @@ WATCH_LOOK_SECONDS = 60
 WATCH_STOP_SECONDS = 1
 WATCH_NICENESS = 10
 WATCH_PAUSE_SECONDS_MAX = 3_600
+# When to try again after somebody ended the process that verified.
+WORKER_RETRY_MS = 1_000
+# How many of the transactions logs of a file are held against witnesses, the newest first.
+WITNESSED_LOGS_MAX = 100
 ALERT_ATTEMPTS_MAX = 3
+# How often another process may be in between where the votes log is begun.
+BEGIN_ATTEMPTS_MAX = 100
 ALERT_PAUSE_SECONDS = 2
 ALERT_SECONDS = 10
 ALERT_ANSWER_BYTES_MAX = 64 << 10
@@ -260,6 +279,8 @@ RECEIPTS_MAX = 1_000_000
 # How much of a file of receipts is held at a time while it is compared with the log.
 RECEIPTS_PART = 1 << 10
 RECEIPTS_PART_BYTES = 4 << 20
+# How many lines of a file that are no receipts a verification passes over.
+RECEIPTS_ODD_MAX = 1_000
 # How often a file of receipts is opened anew where another process replaced it meanwhile.
 RECEIPT_TRIES_MAX = 1_000
 
@@ -279,6 +300,9 @@ AGENT_CHARS_MAX = 64
 # Of how many agents a new name is looked for among how many that there are.
 NEAR_AGENTS_ASKED_MAX = 10
 NEAR_AGENTS_MAX = 1_000
+
+# The Python face: how much of a name that is no method is compared with those that are.
+METHOD_NAME_CHARS = 60
 
 # What is read of a git repository to name a project.
 GIT_CONFIG_BYTES_MAX = 1 << 20

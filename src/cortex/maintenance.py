@@ -15,13 +15,15 @@ from cortex.db import backup, migrate, schema
 from cortex.db.connect import Tx, connect, create_file, use_log
 from cortex.db.faults import translate
 from cortex.db.replace import replace
-from cortex.errors import Conflict, Corrupt, Invalid, Unavailable
+from cortex.errors import Conflict, Corrupt, CortexError, Invalid, Unavailable
 from cortex.files import found
 from cortex.index import sidecar
 from cortex.ledger import chain, memory, sealing
 from cortex.ledger.findings import Verification
 from cortex.ledger.keys import NodeKey
-from cortex.ops import verification, vote_ledger, vote_verification
+from cortex.memory import figures
+from cortex.ops import undone, verification, vote_ledger, vote_verification
+from cortex.ops.undone import Comparison, Undone
 from cortex.progress import Progress
 from cortex.settings import Settings
 
@@ -34,7 +36,15 @@ class Restored(Struct, frozen=True, kw_only=True):
     before: str | None
     origin: str
     entries: int
-    facts: int
+    facts: Annotated[int, Meta(description="Facts that are believed, as `cortex status` counts them.")]
+    forgotten: Annotated[
+        int | None,
+        Meta(description="Facts there again that the replaced file had forgotten; null where it cannot be told."),
+    ]
+    forgotten_ids: Annotated[list[str], Meta(description="The first of them: `cortex forget ID` erases each again.")]
+    undone: Annotated[list[Undone], Meta(description="What was said of agents, keys, facts, rules since the backup.")]
+    undone_more: Annotated[int, Meta(description="How much of that is not shown.")]
+    untold: Annotated[list[str], Meta(description="What could not be told of the replaced file, and why.")]
     note: Annotated[str | None, Meta(description="What could not be done, and what that means.")] = None
     votes_note: Annotated[str | None, Meta(description="How the votes log goes on, where there is one.")] = None
 
@@ -65,23 +75,30 @@ def restore(settings: Settings, source: Path, progress: Progress) -> Restored:
     try:
         with ExitStack() as stack:
             copy, votes_note = _copied(stack, settings, source, progress)
-            kept = _put(settings, copy)
+            kept, sound = _put(settings, copy)
         sidecar.delete(settings.db)  # of what was there before; nothing uses it any more
         with closing(connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)) as restored:
             restored.execute("BEGIN")
             report, after = _examined(restored, settings, progress)
+            facts = figures.count(restored).facts
     except apsw.Error as error:
         raise translate(error, str(settings.db)) from error
     _refuse_tampered(report, settings.db)
     # Restoring is the owner's own rollback: what is remembered starts again from here.
     unsaved = memory.update(settings.home, settings.db, lambda _: after, mend=True)
+    known = _compared(settings, kept, sound=sound)
     return Restored(
         path=str(settings.db),
         source=str(source),
         before=None if kept is None else str(kept),
         origin=report.logs[-1].origin,
         entries=sum(log.size for log in report.logs),
-        facts=report.revisions,
+        facts=facts,
+        forgotten=known.forgotten,
+        forgotten_ids=known.forgotten_ids,
+        undone=known.undone,
+        undone_more=known.undone_more,
+        untold=known.untold,
         note=f"{unsaved}: `cortex ledger verify` may take the restored file for a rollback" if unsaved else None,
         votes_note=votes_note,
     )
@@ -144,15 +161,34 @@ def _refuse_tampered(report: Verification, path: Path) -> None:
         raise Corrupt(f"{path} does not verify: {told}", "restore another backup")
 
 
-def _put(settings: Settings, copy: Path) -> Path | None:
-    """Let the file hold what `copy` holds. Returns where is kept what it held before; None where there was nothing."""
+def _compared(settings: Settings, kept: Path | None, *, sound: bool) -> Comparison:
+    """What the file knew that was replaced, by the copy of it. The restored file stands: nothing here is a failure."""
+    if kept is None:
+        return Comparison(forgotten=0)
+    if not sound:
+        # Opening it could change it, and whoever examines the damage wants it as it was found.
+        told = f"{kept} is damaged or not as Cortex made it: what was forgotten and revoked in it could not be told"
+        return Comparison(forgotten=None, untold=[told])
+    try:
+        with closing(connect(settings.db, busy_timeout_ms=settings.busy_timeout_ms)) as restored:
+            return undone.compare(restored, kept)
+    except (apsw.Error, CortexError) as error:
+        return Comparison(forgotten=None, untold=[f"{kept} could not be compared: {error}"])
+
+
+def _put(settings: Settings, copy: Path) -> tuple[Path | None, bool]:
+    """Let the file hold what `copy` holds. Returns where is kept what it held before, and whether that was sound.
+
+    None where there was nothing.
+    """
     stamp = "".join(char for char in times.now() if char.isdigit())
     if found(settings.db) is None:
         _fill(settings, copy)
-        return None
+        return None, True
     kept = settings.db.with_name(f"{settings.db.name}.before-restore-{stamp}.bak")
     try:
         _exchange(settings, copy, kept)
+        return kept, True
     except (Corrupt, Invalid, apsw.CorruptError) as error:
         # A file without its signing key beside it may be anything: only what was Cortex's is put aside.
         if isinstance(error, Invalid) and found(settings.node_key_path) is None:
@@ -163,7 +199,7 @@ def _put(settings: Settings, copy: Path) -> Path | None:
             if found(part) is not None:
                 part.rename(f"{kept}{ending}")
         _fill(settings, copy)
-    return kept
+    return kept, False
 
 
 def _exchange(settings: Settings, copy: Path, kept: Path) -> None:

@@ -1,4 +1,4 @@
-"""Figures of this process that others may read: counters and gauges, each declared once with its labels."""
+"""Figures counted in this process, for a server to show: counters and gauges, each declared once with its labels."""
 
 import threading
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ VERIFICATION_RUNS = counter(
     "cortex_verification_runs_total", "Verifications of a log that were run, by their result.", "log", "result"
 )
 VERIFICATION_FINDINGS = counter(
-    "cortex_verification_findings_total", "What verifications and witnesses found wrong, by its code.", "log", "code"
+    "cortex_verification_findings_total", "What verifications and witnesses told of, by its code.", "log", "code"
 )
 LAST_VERIFICATION = gauge(
     "cortex_last_verification_timestamp_seconds", "When a log was last verified, in seconds since 1970.", "log"

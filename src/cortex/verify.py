@@ -26,6 +26,7 @@ import stat
 import sys
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -83,6 +84,10 @@ def _need(good: object, what: str) -> None:
         raise ValueError(what)
 
 
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
 class Report:
     def __init__(self) -> None:
         self.origin, self.leaves, self.error = "", 0, ""
@@ -107,7 +112,11 @@ class Report:
         found = ["FAIL {code} id={id} {what}".format(**found) for found in self.findings]
         counted = [f"verdict {json.dumps(row)}" for row in self.verdicts]
         counted += [f"agent {json.dumps(row)}" for row in self.agents]
-        ends = {0: "valid, as far as the lines above go", 1: f"NOT VALID: {len(found)} findings", 3: "not checked"}
+        ends = {
+            0: "valid, as far as the lines above go",
+            1: f"NOT VALID: {_many(len(found), 'finding')}",
+            3: "not checked",
+        }
         end = ends[self.exit_code] + (f" ({self.error})" if self.error else "")
         return "\n".join([*self.notes, *counted, *found, end])
 
@@ -462,7 +471,8 @@ def parse_vote_leaf(line: bytes) -> Row | None:
 def _within(event: Row, leaf: Row) -> bool:
     """Whether times, numbers, lengths and lists are what they may be."""
     datetime.fromisoformat(event["at"][:-1])
-    parse_vkey(event["vkey"]) if "vkey" in event else None
+    if "vkey" in event:
+        parse_vkey(event["vkey"])
     numbers = [leaf["idx"], abs(leaf["weight_e6"] or 0), event.get("size", 1)]
     texts, globs = [event["log"], event.get("author", "-"), event.get("vkey", "-")], event.get("projects") or ["*"]
     short = all(0 < len(text) <= TEXT_CHARS_MAX for text in texts) and all(0 < len(glob) <= 128 for glob in globs)
@@ -656,8 +666,9 @@ class _Rules:
     def apply(self, kind: str, event: Row, ts: int) -> int | None:
         """Take an event in; of a vote the weight that it has by the rules."""
         self._settle(ts)
-        known = "agent" not in event or kind == "agent" or event["agent"] in self.agents
-        weight: int | None = getattr(self, f"_{kind}")(event, ts) if known else None
+        if "agent" in event and kind != "agent" and event["agent"] not in self.agents:
+            return None
+        weight: int | None = getattr(self, f"_{kind}")(event, ts)
         return weight
 
     def _agent(self, event: Row, ts: int) -> None:
@@ -767,8 +778,10 @@ class _Rules:
         linear = self.policy["rule"] == "linear"
         for place in sorted(self.tallies):
             tally = self.tallies[place]
-            row = {"fact": tally.fact, "digest": tally.digest, "sigma_e6": tally.sigma, "verdict": tally.verdict}
-            report.verdicts.append({**row, "tenths": tally.tenths if linear else None, "resolved": tally.resolved})
+            said = {1: "verified (resolved)", -1: "disputed (resolved)"}.get(tally.resolved, tally.verdict)
+            row: Row = {"fact": tally.fact, "digest": tally.digest, "verdict": said, "by_votes": tally.verdict}
+            row |= {"sigma_e6": tally.sigma, "tenths": tally.tenths if linear else None, "resolved": tally.resolved}
+            report.verdicts.append(row)
         for name, agent in sorted(self.agents.items()):
             evidence = {"for_e6": agent.evidence[0], "against_e6": agent.evidence[1], "day": agent.day}
             report.agents.append({"agent": name, "level": agent.level, **evidence})
@@ -856,7 +869,9 @@ class _Votes:
             fault = "EVENT_SIG", f"it was signed for another log, {event['log']!a}"
         # A leaf older than the one before counts with the time of that one. What nobody may have signed has no effect.
         self.rules.latest = max(ts, self.rules.latest)
-        weight = None if fault or jumped else self.rules.apply(kind, event, self.rules.latest)
+        weight = None
+        if not fault and not jumped:
+            weight = self.rules.apply(kind, event, self.rules.latest)
         if fault:
             report.fail(fault[0], idx, fault[1])
         elif kind == "vote" and not jumped:
@@ -866,6 +881,8 @@ class _Votes:
             key, same = parse_vkey(event["vkey"]), (event["size"], event["root"]) == (log.size, log.root.hex())
             report.fail("HISTORY_REWRITTEN", idx, "the log before it is not the one that was restored", unless=same)
             report.fail("ORIGIN", idx, "a key of another log", unless=key[0] == report.origin)
+            told = f"entry {idx} says by the admin key: put back from a backup, or signed by another key, from here on"
+            report.notes.append(f"--  {told}")
             self.keys.append((log.size + 1, key))
         self.votes += kind == "vote"
 
@@ -875,8 +892,8 @@ class _Votes:
             checked.check()
         if self.rules and self.given.verdicts:
             self.rules.tell(report)
-        report.say(f"{log.size} leaves: form, links, order; {self.votes} votes: keys, weights, settling")
-        told = f"{checked.count} signatures of events" if checked else "signatures of events not checked"
+        report.say(f"{log.size} leaves: form, links, order; {_many(self.votes, 'vote')}: keys, weights, settling")
+        told = f"{_many(checked.count, 'signature')} of events" if checked else "signatures of events not checked"
         report.say(told, "ok" if checked else "--")
         report.say(f"genesis {'trusted' if pinned else 'not pinned'}", "ok" if pinned else "--")
 
@@ -941,9 +958,27 @@ class _Given(NamedTuple):
 def _own_notes(given: _Given, report: Report) -> _Given:
     """What witnesses have seen of this log is remembered as checkpoints are; what they hold of others is not."""
     mine = [note for note in given.seen if report.origin in ("", note.origin)]
-    other = f"{len(given.seen) - len(mine)} checkpoints of other logs, which witnesses hold, passed over"
-    report.say(other, "--") if len(mine) < len(given.seen) else None
+    others = len(given.seen) - len(mine)
+    if others:
+        report.say(f"{_many(others, 'checkpoint')} of other logs, which witnesses hold, passed over", "--")
     return given._replace(notes=[*given.notes, *mine], seen=[])
+
+
+def _hold(note: Note, keys: list[Key], roots: dict[int, bytes], report: Report, *, remembered: bool) -> bool:
+    """Hold a checkpoint against the root of its size; whether it is signed, and every signature by a key is good."""
+    where, good = note.size, [fine for _, fine in _signed_by(note, keys)]
+    told = f"checkpoint covers {where} leaves, the export ends at {report.leaves}: an older export, or shortened"
+    if report.origin not in ("", note.origin):
+        report.fail("ORIGIN", where, "a checkpoint of another log")
+    elif not all(good) or not (good or remembered):
+        report.fail("CHECKPOINT_SIG", where, "a bad signature" if good else "no signature by a known key")
+    elif where not in roots and remembered:
+        report.fail("ROLLBACK", where, f"the remembered {told}")
+    elif where not in roots:
+        report.fail("TRUNCATED", where, told)
+    elif roots[where] != note.root:
+        report.fail("HISTORY_REWRITTEN", where, "the checkpoint has another root than the leaves")
+    return bool(good) and all(good)
 
 
 def _vouch(own: list[Note], given: _Given, roots: dict[int, bytes], keys: Keys, report: Report) -> None:
@@ -954,21 +989,9 @@ def _vouch(own: list[Note], given: _Given, roots: dict[int, bytes], keys: Keys, 
         return
     before = len(report.findings)
     for at, note in enumerate([*own, *given.notes]):
-        where, remembered = note.size, at >= len(own)
-        good = [fine for _, fine in _signed_by(note, known(where))]
-        if report.origin not in ("", note.origin):
-            report.fail("ORIGIN", where, "a checkpoint of another log")
-        elif not all(good) or not (good or remembered):
-            report.fail("CHECKPOINT_SIG", where, "a bad signature" if good else "no signature by a known key")
-        elif where not in roots:
-            told = (
-                f"checkpoint covers {where} leaves, the export ends at {report.leaves}: an older export, or shortened"
-            )
-            report.fail(*(("ROLLBACK", where, f"the remembered {told}") if remembered else ("TRUNCATED", where, told)))
-        elif roots[where] != note.root:
-            report.fail("HISTORY_REWRITTEN", where, "the checkpoint has another root than the leaves")
-        one = not (good and all(good)) or seen.setdefault(where, note.root) == note.root
-        report.fail("SPLIT_VIEW", where, "two signed checkpoints of this size have different roots", unless=one)
+        signed = _hold(note, known(note.size), roots, report, remembered=at >= len(own))
+        if signed and seen.setdefault(note.size, note.root) != note.root:
+            report.fail("SPLIT_VIEW", note.size, "two signed checkpoints of this size have different roots")
     signed_badly = any(found["code"] in ("CHECKPOINT_SIG", "ORIGIN") for found in report.findings[before:])
     if own and trust.keys and not signed_badly:
         trust.agree(own[-1], known(own[-1].size), report)
@@ -1006,9 +1029,10 @@ def _check_log(document: dict[str, Any], given: _Given, report: Report) -> None:
         report.fail("UNSIGNED", covered, f"no checkpoint covers the last {log.size - covered} of {log.size} leaves")
     _need(log.size, "the log is empty")
     own = "the key in leaf 0" if len(book.keys) < 2 else "the keys that leaves name"
-    signed = f"{len(notes)} checkpoints, signed by {'trusted keys' if trusted else own}"
+    signed = f"{_many(len(notes), 'checkpoint')}, signed by {'trusted keys' if trusted else own}"
     report.say(signed if notes else "no checkpoint", "ok" if notes else "--")
-    kept = f"{len(given.notes)} checkpoints" + f", {len(given.receipts)} receipts" * bool(given.receipts)
+    kept = _many(len(given.notes), "checkpoint")
+    kept += f", {_many(len(given.receipts), 'receipt')}" * bool(given.receipts)
     report.say(f"outside memory: {kept}", "ok" if given.notes or given.receipts else "--")
     report.say(f"leaves under a checkpoint: {covered} of {log.size}", "ok" if log.size == covered else "--")
 
@@ -1048,7 +1072,8 @@ def _read_receipts(path: Path) -> Iterator[tuple[str, _Receipt]]:
                 given, leaf = _parse_receipt(line)
             except ValueError:
                 torn = not line.endswith(b"\n") and len(line) <= RECEIPT_BYTES_MAX
-                return _need(torn, f"{path}: no receipt in line {number}")
+                _need(torn, f"{path}: no receipt in line {number}")
+                return
             hashed = hashlib.sha256(b"\0" + given["leaf"].encode()).digest()
             yield leaf["event"]["id"], _Receipt(leaf["event"]["log"], leaf["idx"], hashed, [(path, place)])
 
@@ -1076,7 +1101,8 @@ def _evidence(receipt: _Receipt, keys: list[Key]) -> str:
             given, _ = _parse_receipt(stream.readline(RECEIPT_BYTES_MAX + 1))
         for name, holds in (("proof", _proves), ("promise", _promises)):
             try:
-                signed.add(name if given[name] is not None and holds(given[name], receipt, keys) else "")
+                if given[name] is not None and holds(given[name], receipt, keys):
+                    signed.add(name)
             except ValueError:
                 continue
     return next((name for name in ("proof", "promise") if name in signed), "")
@@ -1099,12 +1125,10 @@ def _check_receipts(log: _Log, given: _Given, report: Report) -> None:
     """Hold what agents were promised and given proofs of against the leaves."""
     own = {key: None for _, key in log.book.keys}
     keys = [key for key in (given.trust.keys or own) if key[0] == report.origin]
-    counts = {"receipts of another log": 0, "receipts that no key of this log vouches for": 0}
-    counts["promises beyond the end of the log"] = 0
-    other, unsigned, beyond = counts
+    passed: Counter[tuple[str, str]] = Counter()
     for receipt in given.receipts.values():
         if receipt.origin != report.origin:
-            counts[other] += 1
+            passed["receipt", "of another log"] += 1
         elif log.hashes.get(receipt.idx) != receipt.hashed:
             signed, told = _evidence(receipt, keys), "the log has another leaf than the vote"
             told = told if receipt.idx < log.size else f"the log has {log.size} leaves, without the vote"
@@ -1113,9 +1137,10 @@ def _check_receipts(log: _Log, given: _Given, report: Report) -> None:
             elif signed and receipt.idx < log.size:
                 report.fail("PROMISE_BROKEN", receipt.idx, f"{told} that was promised there")
             else:
-                counts[beyond if signed else unsigned] += 1
-    for told, count in counts.items():
-        report.say(f"{count} {told}", "--") if count else None
+                beyond = ("promise", "beyond the end of the log")
+                passed[beyond if signed else ("receipt", "that no key of this log vouches for")] += 1
+    for (word, which), count in passed.items():
+        report.say(f"{_many(count, word)} {which}", "--")
 
 
 def _parse_proof(text: str) -> tuple[int, list[bytes], Note]:
@@ -1182,8 +1207,11 @@ def _check_proof(document: dict[str, Any], given: _Given, report: Report) -> Non
     told = json.loads(line.decode()) if leaf else {}
     joins = {"fact": "subject", "fact_digest": "digest", "author": "actor"}.items()  # as ballots say, to join proofs
     fields = {name: told[member] for name, member in joins} if told.get("kind") in ("fact", "revise") else {}
-    fields.update(text := _disclosed_fact(leaf, disclosure, report) if leaf and disclosure is not None else {})
-    report.say(f"leaf {idx} is under the checkpoint of {note.size}{', the text is its' if text else ''}")
+    with_text = ""
+    if leaf and disclosure is not None:
+        fields.update(_disclosed_fact(leaf, disclosure, report))
+        with_text = ", the text is its"
+    report.say(f"leaf {idx} is under the checkpoint of {note.size}{with_text}")
     if vote:
         fields = _disclosed_event(vote, disclosure, report)
         _check_event(line, vote, note.origin, given.signatures, report)
@@ -1192,7 +1220,8 @@ def _check_proof(document: dict[str, Any], given: _Given, report: Report) -> Non
     _vouch([note] if trusted else [], given._replace(notes=same), {note.size: note.root}, [], report)
     _need(trusted or same, "nothing from outside vouches for the checkpoint: give --trust, or --checkpoint of its size")
     report.say("the checkpoint is signed by a trusted key" if trusted else "the checkpoint is remembered")
-    report.say("receipts are held against a log, not against a proof", "--") if given.receipts else None
+    if given.receipts:
+        report.say("receipts are held against a log, not against a proof", "--")
     report.disclosed = {} if report.findings else fields
     for name, text in report.disclosed.items():
         shown = json.dumps(text)
@@ -1279,13 +1308,15 @@ def _read_checkpoints(paths: list[Path], report: Report) -> tuple[list[Note], li
     notes, seen = list[Note](), list[Note]()
     for path in paths:
         with _stream(path) as stream:
-            single = stream.read(1) != b"{"
-            notes += [parse_note(_read(path))] if single else []
-            stream.seek(0, os.SEEK_END if single else os.SEEK_SET)
+            if stream.read(1) != b"{":
+                notes.append(parse_note(_read(path)))
+                continue
+            stream.seek(0)
             for number, line in enumerate(iter(partial(stream.readline, LINE_BYTES_MAX * 4), b""), 1):
+                if not line.endswith(b"\n") or not line.strip():  # in what has no end, its writer was stopped
+                    continue
                 try:
-                    whole = line.endswith(b"\n") and line.strip()  # in what has no end, its writer was stopped
-                    seen += [parse_note(_members(_json(line.decode()), ["note"], report)["note"])] if whole else []
+                    seen.append(parse_note(_members(_json(line.decode()), ["note"], report)["note"]))
                 except _ERRORS:
                     raise ValueError(f"{path}: no checkpoint in line {number}") from None
                 _need(len(seen) <= CHECKPOINTS_MAX, f"over {CHECKPOINTS_MAX} checkpoints")
@@ -1325,8 +1356,14 @@ def verify_path(
         given = _Given(*kept, jobs, signatures, verdicts)
         with ExitStack() as opened:
             document = _open(path, opened, report)
-            (_check_log if "log" in document else _check_proof)(document, given, report)
-        report.say(*(("origin trusted",) if given.trust.keys else ("origin not checked (no --trust)", "--")))
+            if "log" in document:
+                _check_log(document, given, report)
+            else:
+                _check_proof(document, given, report)
+        if given.trust.keys:
+            report.say("origin trusted")
+        else:
+            report.say("origin not checked (no --trust)", "--")
     except _ERRORS as error:
         told = str(error) if type(error) in _PLAIN else "a file is damaged, not UTF-8, or not of the form expected"
         told = f"{error.filename or path}: {error.strerror}" if isinstance(error, OSError) else told

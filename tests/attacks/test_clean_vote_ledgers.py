@@ -81,7 +81,7 @@ def told_alike(memory: Memory, report: Report) -> None:
     tallies = sql.execute("SELECT fact, lower(hex(digest)), sigma_e6, verdict, resolved FROM vote_tally ORDER BY 1, 2")
     agents = sql.execute("SELECT name, level, for_e6, against_e6, day FROM vote_agent ORDER BY name")
     assert tallies.fetchall() == [
-        (row["fact"], row["digest"], row["sigma_e6"], row["verdict"], row["resolved"]) for row in report.verdicts
+        (row["fact"], row["digest"], row["sigma_e6"], row["by_votes"], row["resolved"]) for row in report.verdicts
     ]
     assert agents.fetchall() == [
         (row["agent"], row["level"], row["for_e6"], row["against_e6"], row["day"]) for row in report.agents
@@ -147,7 +147,7 @@ def test_every_kind_of_event_leaves_a_clean_bundle(
     )
 
     told_alike(scripted, report)
-    assert "ok  outside memory: 1 checkpoints, 28 receipts" in report.notes
+    assert "ok  outside memory: 1 checkpoint, 28 receipts" in report.notes
 
 
 def test_cosigned_checkpoints_are_what_a_trust_policy_asks_for(

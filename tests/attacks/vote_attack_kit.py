@@ -50,12 +50,12 @@ CHANGED = Shape(
     },
 )
 
-# Fewer entries. Who exports a log that says itself that it is shorter signs a checkpoint of that size, which no witness
-# has cosigned. An edited log has the state row of before: a witness's note is held against that size.
+# Fewer entries. A log that has lost entries is signed no more: who exports it hands out what was signed before. An edited
+# log has the state row of before: a witness's note is held against that size.
 SHORTER = Shape(
     {
         EDIT: ({"TREE_STATE", "STATE_POLICY"} | SHORT, SHORT),
-        REHASHED: (SHORT, {"CHECKPOINT_SEQ"} | SIGNATURE | SHORT),
+        REHASHED: (SHORT, SHORT),
         **_SIGNED,
     },
     ROLLED_BACK,

@@ -1,10 +1,14 @@
 """Votes, agents, the admin key and the rules as people read them."""
 
+import hashlib
+import hmac
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nacl.signing import SigningKey
 from tests.cli import argv
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -60,6 +64,29 @@ def test_a_weight_of_zero_has_its_reason_and_custody_is_shown(fact: str) -> None
     assert [True] == ["custody server" in line for line in said("agent", "list")]
 
 
+def test_a_ballot_that_was_signed_elsewhere_is_handed_over_as_the_documents_say(fact: str, tmp_path: Path) -> None:
+    key, salt, reason = SigningKey(bytes(range(32))), bytes(16), "read in the contract"
+    (tmp_path / "ann.key").write_text(bytes(range(32)).hex())
+    (tmp_path / "ann.key").chmod(0o600)
+    said("agent", "add", "ann", "--key", str(tmp_path / "ann.key"))
+    shown, agent = told("show", fact), told("agent", "show", "ann")
+    ballot = {
+        "agent": "ann", "at": agent["at"], "author": shown["actor"], "fact": fact,
+        "fact_digest": shown["entry"]["digest"], "id": "00000000-0000-7000-8000-00000000000b",
+        "key": key.verify_key.encode().hex(), "log": agent["log"],
+        "reason_digest": hmac.new(salt, b"cortex-reason/v1\n" + reason.encode(), hashlib.sha256).hexdigest(),
+        "v": 1, "vote": 1,
+    }  # fmt: skip
+    message = b"cortex-ballot/v1\n" + json.dumps(ballot, sort_keys=True, separators=(",", ":")).encode()
+    (tmp_path / "ballot.json").write_text(json.dumps(ballot))
+    signed = ("--ballot", f"@{tmp_path / 'ballot.json'}", "--sig", key.sign(message).signature.hex())
+
+    lines = said("vote", fact, "+1", *signed, "--salt", salt.hex(), "--reason", reason)
+
+    assert lines[0].startswith(f"voted +1  {fact[-8:]}  by ann  weight 1.099")
+    assert any(reason in line for line in said("votes", fact))
+
+
 def test_a_withdrawn_vote_counts_no_more(fact: str) -> None:
     said("agent", "add", "bob")
     said("vote", fact, "+1", "--agent", "bob")
@@ -91,7 +118,7 @@ def test_the_votes_on_a_fact_are_listed_with_their_reasons(fact: str) -> None:
     assert [
         "  +1  bob        standard  weight 1.099 (contributes +1.099)  (entry 3, 0s)",
         "      I saw the mail",
-        "  -1  cassandra  trusted  weight 2.197 (contributes -2.197)  (entry 4, 0s)",
+        "  -1  cassandra  trusted   weight 2.197 (contributes -2.197)  (entry 4, 0s)",
     ] == lines[3:]
 
 
@@ -263,9 +290,31 @@ def test_the_first_agent_says_where_the_admin_key_was_made() -> None:
 
 
 def test_a_first_vote_that_is_refused_does_not_hide_where_the_admin_key_is(fact: str) -> None:
-    error("vote", "00000000", "1")
+    _, err = error("vote", "00000000", "1")
 
-    assert any("keep a copy of it elsewhere" in line for line in said("vote", fact, "1"))
+    assert "keep a copy of it elsewhere" in err
+    assert not any("keep a copy of it elsewhere" in line for line in said("vote", fact, "1"))
+
+
+def test_where_the_log_was_begun_before_no_answer_says_that_it_begins(fact: str) -> None:
+    said("init")
+
+    lines = said("vote", fact, "1")
+
+    assert not any("begins here" in line for line in lines)
+
+
+def test_the_levels_of_votes_stand_below_each_other(fact: str) -> None:
+    said("agent", "add", "bob")
+    said("agent", "add", "cem", "--trust", "trusted")
+    for name in ("tester", "bob", "cem"):
+        said("vote", fact, "+1", "--agent", name)
+
+    lines = [line for line in said("votes", fact) if line.startswith("  +1  ")]
+
+    assert ["tester  untrusted  weight", "bob     standard   weight", "cem     trusted    weight"] == [
+        line[6:31] for line in lines
+    ]
 
 
 def test_an_agent_that_is_new_by_a_slip_of_the_hand_is_told_of(fact: str) -> None:

@@ -208,9 +208,9 @@ def test_the_history_says_on_which_revision_each_vote_was_and_which_was_withdraw
 
     assert "  +1 by ann  on r1  weight 0.000" in lines[0]
     assert "  +1 by ann  on r2  weight 0.000" in lines[3]
-    assert "  withdrew: ann  on r2  weight 0.000" in lines[4]
+    assert "  withdrew: ann  on r2  the server signed  " in lines[4]
     assert "  resolved as true by the admin key  on r2  " in lines[5]
-    assert "  opened to the votes again by the admin key  on r2  " in lines[6]
+    assert "  open to the votes again by the admin key  on r2  " in lines[6]
 
 
 def test_a_proof_that_was_written_is_named_and_not_printed(db: Path, tmp_path: Path, monkeypatch: Any) -> None:

@@ -201,6 +201,9 @@ VOLATILE = {
 
 
 _KEY_FILE = re.compile(r"/[^ ]+\.key\b")
+# What a person is told to do with the admin key, and what a model is told instead.
+_VOUCHING = re.compile(r"`cortex agent trust[^`]*` vouches for it|a person can vouch for it")
+_KEEPING = re.compile(r"(its admin key, which .*|a person should) keep a copy of .*elsewhere")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -211,7 +214,8 @@ def stable(found: Any) -> Any:
     if isinstance(found, list | tuple):
         return [stable(part) for part in found]
     if isinstance(found, str):
-        return "an id" if _ID.fullmatch(found) else _KEY_FILE.sub("a key", found)
+        told = _KEEPING.sub("keep the admin key", _VOUCHING.sub("vouch for it", found))
+        return "an id" if _ID.fullmatch(found) else _KEY_FILE.sub("a key", told)
     return found
 
 

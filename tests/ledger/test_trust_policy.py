@@ -23,7 +23,7 @@ def test_a_node_may_sign_two_logs_with_one_key_but_no_log_twice() -> None:
 
     logs = trust_policy.parse_logs(f"{LOG_LINE}\nlog {other.vkey} https://example.org/\n")
 
-    assert [(ORIGIN, None), ("example.org/other", "https://example.org/")] == [(log.name, log.url) for log in logs]
+    assert [(ORIGIN, LOG.vkey), ("example.org/other", other.vkey)] == [(log.name, log.vkey) for log in logs]
     with pytest.raises(Invalid, match="line 2: a key that is named above"):
         trust_policy.parse_logs(f"{LOG_LINE}\n{LOG_LINE}\n")
 
@@ -39,7 +39,7 @@ def test_the_other_lines_of_a_verifiers_trust_file_are_passed_over() -> None:
 def test_blanks_and_comments_are_read() -> None:
     logs = trust_policy.parse_logs(f"# é\n\n \t \n\t{LOG_LINE} \thttps://log.example/ \n  # {LOG_LINE}\n")
 
-    assert ["https://log.example/"] == [log.url for log in logs]
+    assert [(ORIGIN, LOG.vkey)] == [(log.name, log.vkey) for log in logs]
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """Voting over MCP: as the configured agent, with a server's key, and never as somebody whom a model names."""
 
+import json
 from pathlib import Path
 
 import pytest
 from client import connected
 from msgspec import structs
+from tests.opened import Clock, Memory
 
 from cortex import times
 from cortex.mcp.text import render
+from cortex.ops.agent_changes import RevokeAgent
 from cortex.ops.settled import PersonsWord
-from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, Tally
+from cortex.ops.tallied import Tally
+from cortex.ops.votes import CastVote, CountedVote, CountedVotes, FactVotes, ReadVotes
 
 FACT = "00000000-0000-7000-8000-000000000000"
 AT = "2026-03-02T09:00:00.000000Z"
@@ -148,3 +152,83 @@ def test_a_partial_verification_says_what_was_left_out(tmp_path: Path) -> None:
 
     assert nothing.startswith("Nothing was checked: this file has no votes log yet.")
     assert part.startswith("Chain valid (1 vote, 0 Merkle roots; not checked: weights, texts).")
+
+
+def test_a_model_is_told_neither_how_to_vouch_for_itself_nor_where_the_admin_key_is(tmp_path: Path) -> None:
+    with connected(tmp_path, CORTEX_MCP_TOOLS="all", CORTEX_AGENT="auditor") as client:
+        fact = client.call("cortex_store", {"content": "Invoices are sent on the 3rd"})["id"]
+        voted = client.result("cortex_vote", {"id": fact, "vote": 1})
+        answers = [
+            voted,
+            client.result("cortex_votes", {"id": fact}),
+            client.result("cortex_show", {"id": fact}),
+            client.result("cortex_list_agents"),
+            client.result("cortex_show_agent", {"name": "auditor"}),
+            client.result("cortex_show_agent", {"name": "nobody"}),
+            client.result("cortex_vote_history", {"fact": fact}),
+            client.result("cortex_verify_votes"),
+            client.result("cortex_status"),
+            client.ask("resources/read", {"uri": f"cortex://fact/{fact}"}),
+        ]
+
+    key = next((tmp_path / ".cortex" / "admin").glob("*.key"))
+    for told in (json.dumps(answer, ensure_ascii=False) for answer in answers):
+        assert "`cortex agent" not in told
+        assert str(key.parent) not in told
+    counted = voted["structuredContent"]
+    assert counted["why_zero"].endswith("it has not earned a weight: a person can vouch for it")
+    assert counted["notes"][0].endswith("begins here; a person should keep a copy of its admin key elsewhere")
+    assert counted["notes"][1].endswith("(custody server: Cortex keeps its key); a person can vouch for it")
+
+
+def test_a_refused_model_is_not_told_which_command_takes_the_admin_key(tmp_path: Path) -> None:
+    with connected(tmp_path, CORTEX_AGENT="auditor") as client:
+        fact = client.call("cortex_store", {"content": "Invoices are sent on the 3rd"})["id"]
+        client.call("cortex_vote", {"id": fact, "vote": 1})
+        with Memory(tmp_path / "memory.db", tmp_path / ".cortex", Clock(times.now()), embedder_kind="none") as memory:
+            memory.call(RevokeAgent(name="auditor"))
+
+        refused = client.call("cortex_vote", {"id": fact, "vote": -1})
+
+    assert "key_not_valid" == refused.kind
+    assert refused.text.endswith(" was revoked — ask a person: it takes a command that is not for models")
+
+
+def test_a_model_is_not_told_where_the_admin_key_of_another_log_lies(tmp_path: Path) -> None:
+    key = tmp_path / "a folder" / "admin.key"
+    with Memory(
+        tmp_path / "other.db", tmp_path / ".cortex", Clock(times.now()), admin_key=key, embedder_kind="none"
+    ) as other:
+        other.call(CastVote(id=other.store("Mail is read at noon").id, vote=1))
+
+    with connected(tmp_path, CORTEX_AGENT="auditor", CORTEX_ADMIN_KEY=str(key)) as client:
+        fact = client.call("cortex_store", {"content": "Invoices are sent on the 3rd"})["id"]
+        refused = client.call("cortex_vote", {"id": fact, "vote": 1})
+
+    assert "conflict" == refused.kind
+    assert refused.text.startswith("conflict: admin.key (the file of the admin key) is the admin key of another log")
+
+
+def test_on_the_command_line_and_in_python_the_hints_stay(tmp_path: Path) -> None:
+    with Memory(tmp_path / "memory.db", tmp_path / "home", Clock(), embedder_kind="none") as memory:
+        fact = memory.store("Invoices are sent on the 3rd").id
+        voted = memory.call(CastVote(id=fact, vote=1))
+        held = memory.call(ReadVotes(id=fact)).votes[0]
+
+    key = next((tmp_path / "home" / "admin").glob("*.key"))
+    assert voted.why_zero == held.why_zero
+    assert str(voted.why_zero).endswith(": `cortex agent trust` vouches for it")
+    assert f"is {key}: keep a copy of it elsewhere" in voted.notes[0]
+    assert voted.notes[1].endswith("; `cortex agent trust tester standard` vouches for it")
+
+
+def test_a_history_has_no_weight_beside_a_withdrawal(tmp_path: Path) -> None:
+    with connected(tmp_path, CORTEX_MCP_TOOLS="trust", CORTEX_AGENT="auditor") as client:
+        fact = client.call("cortex_store", {"content": "Invoices are sent on the 3rd"})["id"]
+        client.call("cortex_vote", {"id": fact, "vote": 1})
+        client.call("cortex_vote", {"id": fact, "vote": 0})
+
+        lines = client.text("cortex_vote_history", {"fact": fact}).splitlines()
+
+    assert lines[0].endswith(": auditor voted +1 on r1, weight 0.000, custody server")
+    assert lines[1].endswith(": auditor withdrew its vote on r1, custody server")

@@ -98,7 +98,7 @@ def test_an_admin_key_that_is_elsewhere_is_told(begun: Memory, opening: Opening,
     assert ("absent", None, None) == (found.state, found.public, found.in_force)
     assert ("plain", True, str(away)) == (there.state, there.in_force, there.path)
     for request in (LockAdmin(), UnlockAdmin(), RotateAdmin()):
-        refused(begun, request, NotFound, "is not on this machine")
+        refused(begun, request, Forbidden, "is not on this machine")
     refused(begun, SetPolicy(rule="linear"), Forbidden, "is not on this machine")
     assert [] == list(file_of(begun).path.parent.iterdir())
 
@@ -137,12 +137,24 @@ def test_a_key_is_locked_and_unlocked_by_the_passphrase_of_the_settings(begun: M
 def test_without_a_passphrase_nothing_is_locked_or_unlocked(begun: Memory) -> None:
     before = file_of(begun).path.read_bytes()
 
-    for request in (LockAdmin(), UnlockAdmin()):
-        with pytest.raises(Forbidden) as caught:
-            begun.call(request)
+    with pytest.raises(Forbidden) as plain:
+        begun.call(LockAdmin())
+    after = file_of(begun).path.read_bytes()
+    file_of(begun).lock(SECRET)
+    locked = file_of(begun).path.read_bytes()
+    with pytest.raises(Forbidden) as closed:
+        begun.call(UnlockAdmin())
+
+    assert (before, locked) == (after, file_of(begun).path.read_bytes())
+    for caught in (plain, closed):
         assert "CORTEX_ADMIN_PASSPHRASE" in caught.value.hint
 
-    assert before == file_of(begun).path.read_bytes()
+
+def test_a_key_that_is_not_locked_or_locked_already_is_told_so_without_a_passphrase(begun: Memory) -> None:
+    refused(begun, UnlockAdmin(), Conflict, "is not locked")
+    file_of(begun).lock(SECRET)
+
+    refused(begun, LockAdmin(), Conflict, "is locked already")
 
 
 def test_a_wrong_passphrase_opens_nothing(begun: Memory, opening: Opening) -> None:
@@ -417,6 +429,40 @@ def test_requests_that_begin_a_log_at_once_begin_one(opening: Opening, tmp_path:
 
     assert ["registered"] * 4 == [each.change for each in done]
     assert [1] == [count for (count,) in memory.sql().execute("SELECT count(*) FROM vote_log")]
+
+
+def test_only_the_request_that_began_the_log_says_where_its_admin_key_is(opening: Opening) -> None:
+    by_agent, by_word, by_init = (opening(f"{name}.db") for name in ("agent", "word", "init"))
+    fact = by_word.store("Invoices leave on the 3rd")
+    by_init.call(InitVoteLog())
+
+    notes = [
+        by_agent.call(AddAgent(name="ann")).notes,
+        by_agent.call(AddAgent(name="bob")).notes,
+        by_word.call(ResolveFact(id=fact.id, truth="true")).notes,
+        by_word.call(ResolveFact(id=fact.id, truth="open")).notes,
+        by_init.call(AddAgent(name="ann")).notes,
+    ]
+
+    assert [True, False, True, False, False] == ["begins here" in " ".join(told) for told in notes]
+    assert str(file_of(by_agent).path) in notes[0][0]
+
+
+def test_of_requests_that_begin_a_log_at_once_one_says_so(memory: Memory) -> None:
+    done = memory.together([AddAgent(name=name) for name in "abcd"])
+
+    assert 1 == sum("begins here" in " ".join(each.notes) for each in done)
+
+
+def test_a_refusal_that_began_the_log_says_where_its_admin_key_is(memory: Memory) -> None:
+    fact = memory.store("Invoices leave on the 3rd")
+    with pytest.raises(NotFound) as caught:
+        memory.call(CastVote(id="00000000", vote=1))
+
+    later = memory.call(CastVote(id=fact.id, vote=1)).notes
+
+    assert f"its admin key, which gives trust and resolves, is {file_of(memory).path}" in caught.value.hint
+    assert not any("begins here" in note for note in later)
 
 
 # A clock that jumped.

@@ -29,6 +29,7 @@ from cortex.errors import (
 from cortex.ops.agent_changes import RevokeAgent, TrustAgent
 from cortex.ops.agent_keys import AddAgentKey, RotateAgentKey
 from cortex.ops.agents import AddAgent, ListAgents, ShowAgent
+from cortex.ops.policies import SetPolicy
 from cortex.ops.registry import Request
 from cortex.ops.votes import CastVote, ReadVotes
 from cortex.trust import keyfiles, private
@@ -164,6 +165,54 @@ def test_a_name_that_is_taken_is_refused_before_a_key_is_made(memory: Memory, tm
     refused(memory, AddAgent(name="bob", key_out=str(tmp_path / "new.key")), Conflict, "an agent bob already")
 
     assert not (tmp_path / "new.key").exists()
+
+
+@pytest.mark.parametrize("name", ["bob", "BOB", "Bob"])
+def test_a_name_that_is_taken_leaves_no_key_behind_in_whatever_case(memory: Memory, tmp_path: Path, name: str) -> None:
+    memory.call(AddAgent(name="bob"))
+    kept = sorted(path.name for path in key_path(memory, "bob").parent.iterdir())
+
+    for request in (AddAgent(name=name), AddAgent(name=name, key_out=str(tmp_path / "new.key"))):
+        with pytest.raises(Conflict, match="there is an agent bob already") as caught:
+            memory.call(request)
+        assert "`cortex agent key bob --out FILE` adds a key to it" in caught.value.hint
+
+    assert kept == sorted(path.name for path in key_path(memory, "bob").parent.iterdir())
+    assert [] == [*tmp_path.glob("new.key*")]
+
+
+def test_an_agent_that_is_refused_by_the_log_alone_leaves_no_key_behind(memory: Memory, tmp_path: Path) -> None:
+    memory.call(AddAgent(name="ann"))
+    left = keyfiles.make(tmp_path / "left.key", "eve", origin_of(memory))
+    with memory.sql() as connection:
+        connection.execute("UPDATE vote_seal SET restored = 1")
+
+    refused(memory, AddAgent(name="bob"), Unavailable, "put back from a backup")
+    refused(memory, AddAgent(name="cem", key_out=str(tmp_path / "cem.key")), Unavailable, "put back from a backup")
+    refused(memory, AddAgent(name="eve", key_out=str(tmp_path / "left.key")), Unavailable, "put back from a backup")
+
+    assert not key_path(memory, "bob").exists()
+    assert not (tmp_path / "cem.key").exists()
+    assert left == keyfiles.load(tmp_path / "left.key")
+
+
+def test_of_requests_that_make_one_key_at_once_none_takes_it_from_the_one_that_registers_it(memory: Memory) -> None:
+    memory.call(AddAgent(name="ann"))
+
+    answers = memory.together([AddAgent(name="bob") for _ in range(8)])
+
+    registered = [answer for answer in answers if not isinstance(answer, CortexError)]
+    assert [keyfiles.load(key_path(memory, "bob")).public.hex()] == [answer.public for answer in registered]
+
+
+def test_a_key_that_was_brought_along_stays_where_its_agent_is_refused(memory: Memory, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text(bytes(range(32)).hex())
+    (tmp_path / "mine").chmod(0o600)
+    memory.call(AddAgent(name="bob", key=str(tmp_path / "mine")))
+
+    refused(memory, AddAgent(name="cem", key=str(tmp_path / "mine")), Conflict, "was in this log before")
+
+    assert bytes(range(32)).hex() == (tmp_path / "mine").read_text()
 
 
 def test_a_key_that_an_attempt_before_left_is_used(memory: Memory) -> None:
@@ -336,6 +385,38 @@ def test_an_agent_is_shown_with_all_its_keys_and_the_log_they_are_for(memory: Me
     assert (origin_of(memory), "weighted") == (found.log, found.policy["rule"])
     assert found.vkey.startswith(found.log)
     assert keyfiles.load(key_path(memory, "bob")).public.hex() == rotated.public
+
+
+def test_under_the_linear_rule_the_next_vote_of_each_agent_but_revoked_ones_weighs_a_tenth(memory: Memory) -> None:
+    fact = memory.store("Invoices leave on the 3rd")
+    memory.call(AddAgent(name="ann", trust="trusted"))
+    memory.call(AddAgent(name="bob", trust="untrusted"))
+    memory.call(AddAgent(name="eve"))
+    memory.call(RevokeAgent(name="eve"))
+    memory.call(SetPolicy(rule="linear"))
+
+    listed = {agent.name: agent.weight for agent in memory.call(ListAgents()).agents}
+    shown = memory.call(ShowAgent(name="bob")).weight
+    cast = memory.call(CastVote(id=fact.id, vote=1, agent="bob")).weight
+
+    assert {"ann": 0.1, "bob": 0.1, "eve": 0.0} == listed
+    assert (0.1, 0.1) == (shown, cast)
+
+
+def test_votes_of_a_revoked_agent_are_not_among_those_that_count(memory: Memory, tmp_path: Path) -> None:
+    facts = [memory.store(f"Fact number {number}") for number in range(2)]
+    memory.call(AddAgent(name="bob"))
+    for fact in facts:
+        memory.call(CastVote(id=fact.id, vote=1, agent="bob"))
+    memory.call(RevokeAgent(name="bob"))
+
+    revoked = memory.call(ListAgents()).agents[0].votes
+    memory.call(TrustAgent(name="bob", level="standard"))
+    memory.call(AddAgentKey(name="bob", out=str(tmp_path / "new.key")))
+    back = memory.call(ShowAgent(name="bob")).votes
+    memory.call(CastVote(id=facts[0].id, vote=1, key=str(tmp_path / "new.key")))
+
+    assert (0, 0, 1) == (revoked, back, memory.call(ShowAgent(name="bob")).votes)
 
 
 def test_reading_needs_no_admin_key(memory: Memory) -> None:

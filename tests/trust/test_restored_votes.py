@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from cortex import maintenance, settings, times
+from cortex import limits, maintenance, settings, times
 from cortex.errors import KeyNotValid
 from cortex.ops.admin import LockAdmin, RotateAdmin, ShowAdmin
-from cortex.ops.agent_changes import TrustAgent
+from cortex.ops.agent_changes import RevokeAgent, TrustAgent
 from cortex.ops.agent_keys import AddAgentKey, RotateAgentKey
 from cortex.ops.agents import AddAgent, ShowAgent
 from cortex.ops.checking import VotesReport
-from cortex.ops.facts import ForgetFact
+from cortex.ops.facts import ForgetFact, ReviseFact
 from cortex.ops.node import Backup
+from cortex.ops.policies import SetPolicy
+from cortex.ops.resolving import ResolveFact
 from cortex.ops.resubmitting import ResubmitVotes
+from cortex.ops.views import ShowFact
 from cortex.ops.vote_ledger import AcceptVotes, InitVoteLog, MakeVoteCheckpoint, VerifyVotes
 from cortex.ops.votes import CastVote, ReadVotes
 from cortex.progress import silent
@@ -409,3 +412,272 @@ def test_against_a_witness_nothing_is_put_aside(opening: Opening, tmp_path: Path
         aside = list(place_of(again).parent.glob("*.before-*"))
 
     assert ({"ROLLBACK", "PROMISE_BROKEN"}, []) == (codes(report), aside)
+
+
+# What is undone.
+
+
+def undone(memory: Memory, backup: Path) -> maintenance.Restored:
+    """All that restoring a backup answers; the memory is closed first."""
+    memory.close()
+    flags: dict[str, object] = {"db": memory.path, "agent": "tester"}
+    chosen = settings.load(flags=flags, environ={"CORTEX_HOME": str(memory.home)}, cwd=memory.path.parent)
+    return maintenance.restore(chosen, backup, silent)
+
+
+def edited(memory: Memory, sql: str) -> None:
+    """Change the votes log past its triggers, which are there afterwards as they were."""
+    outsider = memory.sql()
+    kept = outsider.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    for name, _ in kept:
+        outsider.execute(f"DROP TRIGGER {name}")
+    outsider.execute(sql)
+    for _, made in kept:
+        outsider.execute(str(made))
+    outsider.close()
+
+
+def commands(told: maintenance.Restored) -> list[str | None]:
+    return [each.command for each in told.undone]
+
+
+def test_agents_that_were_revoked_or_lowered_since_the_backup_are_named_with_the_command(begun: Memory) -> None:
+    for name in ("bob", "carl", "dora"):
+        begun.call(AddAgent(name=name))
+    begun.call(TrustAgent(name="carl", level="trusted"))
+    backup = backed_up(begun)
+    begun.call(RevokeAgent(name="bob"))
+    begun.call(TrustAgent(name="carl", level="untrusted"))
+    begun.call(TrustAgent(name="dora", level="trusted"))
+    begun.call(TrustAgent(name="dora", level="standard"))
+
+    told = undone(begun, backup)
+
+    assert ["cortex agent revoke bob", "cortex agent trust carl untrusted"] == commands(told)
+    assert [("trust", "bob"), ("trust", "carl")] == [(each.kind, each.subject) for each in told.undone]
+    assert "agent bob was revoked and is standard again" == told.undone[0].what
+    assert (0, [], []) == (told.undone_more, told.untold, told.forgotten_ids)
+
+
+def test_keys_that_ended_since_the_backup_are_named_with_the_command(begun: Memory, tmp_path: Path) -> None:
+    begun.call(AddAgent(name="bob"))
+    other = begun.call(AddAgentKey(name="bob", out=str(tmp_path / "bob.key"))).public or ""
+    backup = backed_up(begun)
+    begun.call(RevokeAgent(name="bob", public=other))
+    begun.call(RotateAgentKey(name="ann"))
+    begun.call(RotateAgentKey(name="ann"))
+    begun.call(RotateAdmin())
+
+    told = undone(begun, backup)
+
+    assert ["cortex admin rotate", f"cortex agent revoke bob --public {other[:16]}", "cortex agent rotate ann"] == (
+        commands(told)
+    )
+
+
+def test_keys_of_an_agent_that_was_revoked_and_taken_back_are_named(begun: Memory) -> None:
+    backup = backed_up(begun)
+    old = begun.call(ShowAgent(name="ann")).keys[0].public
+    begun.call(RevokeAgent(name="ann"))
+    begun.call(TrustAgent(name="ann", level="standard"))
+
+    told = undone(begun, backup)
+
+    assert [f"cortex agent revoke ann --public {old[:16]}"] == commands(told)
+
+
+def test_resolutions_and_policies_since_the_backup_are_named_with_the_command(begun: Memory) -> None:
+    one, two = begun.store("one"), begun.store("two")
+    backup = backed_up(begun)
+    begun.call(ResolveFact(id=one.id, truth="false"))
+    begun.call(ReviseFact(id=two.id, content="two and a half"))
+    begun.call(ResolveFact(id=two.id, truth="true"))
+    begun.call(SetPolicy(rule="linear", parameters={"quorum": 5, "prior.standard.for": 4}))
+
+    told = undone(begun, backup)
+
+    assert [
+        f"cortex resolve {one.id} false --revision 1",
+        None,
+        "cortex vote-ledger policy linear --set prior.standard.for=4 --set quorum=5",
+    ] == commands(told)
+    assert "is not the newest" in told.undone[1].what
+
+
+def test_agents_that_were_registered_since_the_backup_are_named_with_the_command(begun: Memory, tmp_path: Path) -> None:
+    backup = backed_up(begun)
+    begun.call(AddAgent(name="bob", trust="trusted", projects=["a b", "work"]))
+    begun.call(AddAgent(name="carl"))
+    begun.call(TrustAgent(name="carl", level="trusted"))
+    begun.call(AddAgent(name="dora"))
+    begun.call(RevokeAgent(name="dora"))
+    begun.call(AddAgentKey(name="ann", out=str(tmp_path / "ann.key")))
+
+    told = undone(begun, backup)
+
+    assert [
+        "cortex agent add bob --trust trusted --projects 'a b' --projects work",
+        "cortex agent add carl --trust trusted",
+        "cortex agent key ann --out FILE",
+    ] == commands(told)
+
+
+def test_an_agent_that_is_registered_again_has_its_votes_handed_in(begun: Memory) -> None:
+    fact = begun.store("one")
+    backup = backed_up(begun)
+    begun.call(AddAgent(name="bob"))
+    begun.call(CastVote(id=fact.id, vote=1, agent="bob"))
+
+    told = undone(begun, backup)
+
+    assert ["cortex agent add bob --trust standard"] == commands(told)
+    with begun.reopen() as again:
+        again.call(AddAgent(name="bob", trust="standard"))
+        assert (1, []) == ((done := again.call(ResubmitVotes())).taken, done.refused)
+
+
+def test_an_agent_that_cortex_signs_for_is_registered_again_by_its_vote(begun: Memory) -> None:
+    fact = begun.store("one")
+    backup = backed_up(begun)
+    for name in ("yan", "zoe"):
+        begun.call(CastVote(id=fact.id, vote=1, agent=name))
+    begun.call(TrustAgent(name="zoe", level="trusted"))
+
+    told = undone(begun, backup)
+
+    assert [("yan", None), ("zoe", "cortex agent trust zoe trusted")] == [
+        (each.subject, each.command) for each in told.undone
+    ]
+    with begun.reopen() as again:
+        assert "server" == again.call(CastVote(id=fact.id, vote=1, agent="zoe")).custody
+
+
+def test_what_was_done_again_is_not_told_again(begun: Memory) -> None:
+    begun.call(AddAgent(name="bob"))
+    fact = begun.store("one")
+    backup = backed_up(begun)
+    begun.call(RevokeAgent(name="bob"))
+    begun.call(ResolveFact(id=fact.id, truth="true"))
+    first = undone(begun, backup)
+    with begun.reopen() as again:
+        again.call(RevokeAgent(name="bob"))
+        again.call(ResolveFact(id=fact.id, truth="true", revision=1))
+
+    second = undone(again, Path(first.before or ""))
+
+    assert ["cortex agent revoke bob", f"cortex resolve {fact.id} true --revision 1"] == commands(first)
+    assert ([], []) == (commands(second), second.untold)
+
+
+def test_a_backup_that_is_newer_than_the_file_undoes_nothing(begun: Memory) -> None:
+    begun.call(AddAgent(name="bob"))
+    older = backed_up(begun)
+    begun.call(RevokeAgent(name="bob"))
+    newer = begun.path.with_name("newer.db")
+    begun.call(Backup(target=str(newer)))
+    first = undone(begun, older)
+
+    second = undone(begun, newer)
+
+    assert (["cortex agent revoke bob"], []) == (commands(first), commands(second))
+    assert [] == second.untold
+
+
+def test_what_was_done_beside_a_backup_is_told_where_the_logs_part(begun: Memory) -> None:
+    begun.call(AddAgent(name="bob"))
+    older = backed_up(begun)
+    begun.call(RevokeAgent(name="bob"))
+    newer = begun.path.with_name("newer.db")
+    begun.call(Backup(target=str(newer)))
+    undone(begun, older)
+    with begun.reopen() as beside:
+        beside.call(RevokeAgent(name="ann"))
+
+    told = undone(beside, newer)
+
+    assert ["cortex agent revoke ann"] == commands(told)
+
+
+def test_events_that_no_valid_key_signed_are_left_out_and_counted(begun: Memory) -> None:
+    begun.call(AddAgent(name="bob"))
+    backup = backed_up(begun)
+    begun.call(TrustAgent(name="ann", level="trusted"))
+    begun.call(RevokeAgent(name="bob"))
+    edited(begun, "UPDATE vote_ledger SET event = replace(event, 'ann', 'bob') WHERE id = 4")
+
+    told = undone(begun, backup)
+
+    assert ["cortex agent revoke bob"] == commands(told)
+    assert ["left out: 1 event of its votes log without a signature by a key that may sign there"] == told.untold
+
+
+def test_no_more_is_told_than_the_bound_and_no_more_events_are_read(
+    begun: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["bob", "carl", "dora", "eve"]
+    for name in names:
+        begun.call(AddAgent(name=name))
+    backup = backed_up(begun)
+    for name in names:
+        begun.call(RevokeAgent(name=name))
+    monkeypatch.setattr(limits, "RESTORE_TOLD_MAX", 2)
+    monkeypatch.setattr(limits, "RESTORE_EVENTS_MAX", 3)
+
+    told = undone(begun, backup)
+
+    assert (["cortex agent revoke bob", "cortex agent revoke carl"], 1) == (commands(told), told.undone_more)
+    assert ["its votes log has more than 3 events beyond the backup: the rest were not read"] == told.untold
+
+
+def test_of_a_votes_log_of_another_origin_only_that_is_told(begun: Memory, opening: Opening) -> None:
+    other = opening("other.db")
+    other.clock.set(times.now())
+    other.call(AddAgent(name="bob"))
+    backup = backed_up(other)
+    other.close()
+    begun.call(RevokeAgent(name="ann"))
+
+    told = undone(begun, backup)
+
+    assert [] == told.undone
+    assert 1 == len(told.untold)
+    assert "is another log than that of the backup" in told.untold[0]
+
+
+def test_a_backup_of_before_the_votes_log_says_that_the_log_is_gone(memory: Memory) -> None:
+    memory.clock.set(times.now())
+    memory.store("one")
+    backup = backed_up(memory)
+    memory.call(AddAgent(name="ann"))
+
+    told = undone(memory, backup)
+
+    assert [] == told.undone
+    assert ["the backup has no votes log: that of the replaced file, with 2 entries, is in"] == [
+        each.rsplit(" ", 1)[0] for each in told.untold
+    ]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE vote_ledger SET event = 'junk' WHERE kind = 'trust'",
+        "UPDATE vote_ledger SET signature = x'00' WHERE kind = 'trust'",
+        "UPDATE vote_log SET origin = 'x' || char(27) || '[2J'",
+        "DELETE FROM vote_ledger WHERE id > 2",
+        "UPDATE vote_ledger SET event = CAST(x'ff' AS TEXT) WHERE kind = 'trust'",
+    ],
+)
+def test_a_replaced_votes_log_that_was_edited_keeps_no_backup_from_being_restored(begun: Memory, damage: str) -> None:
+    fact = begun.store("one")
+    backup = backed_up(begun)
+    begun.call(RevokeAgent(name="ann"))
+    begun.call(ForgetFact(id=fact.id))
+    edited(begun, damage)
+
+    told = undone(begun, backup)
+
+    assert [] == told.undone
+    assert (1, [fact.id]) == (told.forgotten, told.forgotten_ids)
+    with begun.reopen() as again:
+        assert "one" == again.call(ShowFact(id=fact.id)).content

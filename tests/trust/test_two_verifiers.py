@@ -83,7 +83,7 @@ def _same_in_both(log: VoteLog, folder: Path) -> None:
 
     report = verify.verify_path(_exported(log, folder / "votes.json"), verdicts=True)
 
-    names = ("fact", "digest", "sigma_e6", "verdict", "tenths", "resolved")
+    names = ("fact", "digest", "sigma_e6", "by_votes", "tenths", "resolved")
     assert [] == report.findings
     assert expected == sorted(tuple(one[name] for name in names) for one in report.verdicts)
     columns = ("agent", "level", "for_e6", "against_e6", "day")

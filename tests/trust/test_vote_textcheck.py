@@ -10,7 +10,7 @@ from tests.conftest import Opening
 
 from cortex import limits
 from cortex.memory.model import StoredFact
-from cortex.ops import verification, vote_verification
+from cortex.ops import runs, verification, vote_verification
 from cortex.ops.checking import VotesReport
 from cortex.ops.facts import ForgetFact, RetractFact, ReviseFact
 from cortex.ops.projects import RenameProject
@@ -80,8 +80,21 @@ def test_revising_retracting_forgetting_and_renaming_raise_nothing(memory: Memor
     report = told(memory)
 
     assert [] == report.findings
-    assert (4, 2) == (report.texts, report.reasons)
+    assert (3, 2) == (report.texts, report.reasons)
     assert [] == found(memory, incremental=True)
+
+
+def test_a_text_counts_once_however_many_voted_on_it_and_one_that_is_gone_not_at_all(memory: Memory) -> None:
+    kept, gone = memory.store("kept"), memory.store("gone")
+    for fact in (kept, gone):
+        vote(memory, fact)
+        vote(memory, fact, "b", -1)
+        memory.call(ResolveFact(id=fact.id, truth="true"))
+    memory.call(ForgetFact(id=gone.id))
+
+    report = told(memory)
+
+    assert (1, []) == (report.texts, report.findings)
 
 
 @pytest.mark.parametrize(
@@ -283,4 +296,4 @@ def test_a_run_with_the_greatest_number_there_is_does_not_stay_the_newest(tmp_pa
     record(tx, run)
 
     assert [(1,), (2,)] == tx.execute("SELECT id FROM vote_integrity_checks ORDER BY id").fetchall()
-    assert ["b"] == [last.at for last in verification.last_runs(tx)]
+    assert ["b"] == [last.at for last in runs.last_runs(tx)]

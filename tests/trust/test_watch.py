@@ -242,7 +242,7 @@ def webhook(
 
 def test_a_finding_is_sent_to_the_webhook_without_contents(opening: Opening) -> None:
     with webhook(200) as (url, got):
-        alerts = Alerts(opening(alert_webhook=url).app.context.settings)
+        alerts = Alerts(opening(alert_webhook=url).app.context.settings.alert_webhook)
 
         alerts.found("verification", "votes", "cortex/votes/a/b", ["LEAF_HASH", "LEAF_HASH", "GAP"])
         alerts.settle(10)
@@ -256,7 +256,7 @@ def test_a_finding_is_sent_to_the_webhook_without_contents(opening: Opening) -> 
 def test_a_webhook_that_fails_for_now_is_asked_again(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ALERT_PAUSE_SECONDS", 0.01)
     with webhook(503, 200) as (url, got):
-        alerts = Alerts(opening(alert_webhook=url).app.context.settings)
+        alerts = Alerts(opening(alert_webhook=url).app.context.settings.alert_webhook)
 
         alerts.found("verification", "votes", None, ["GAP"])
         alerts.settle(10)
@@ -268,7 +268,7 @@ def test_a_webhook_that_refuses_is_not_asked_again_and_its_url_is_not_logged(
     opening: Opening, caplog: pytest.LogCaptureFixture
 ) -> None:
     with webhook(404) as (url, got), caplog.at_level(logging.WARNING, "cortex.ledger"):
-        alerts = Alerts(opening(alert_webhook=url).app.context.settings)
+        alerts = Alerts(opening(alert_webhook=url).app.context.settings.alert_webhook)
 
         alerts.found("verification", "votes", None, ["GAP"])
         alerts.settle(10)
@@ -280,7 +280,7 @@ def test_a_webhook_that_refuses_is_not_asked_again_and_its_url_is_not_logged(
 
 def test_a_webhook_that_is_not_there_keeps_nobody_waiting(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ALERT_PAUSE_SECONDS", 0.01)
-    alerts = Alerts(opening(alert_webhook="http://127.0.0.1:9/x").app.context.settings)
+    alerts = Alerts(opening(alert_webhook="http://127.0.0.1:9/x").app.context.settings.alert_webhook)
 
     alerts.found("verification", "votes", None, ["GAP"])
     alerts.settle(10)
@@ -293,7 +293,7 @@ def test_more_alerts_than_fit_are_dropped_and_told(
     monkeypatch.setattr(limits, "ALERTS_WAITING_MAX", 1)
     asked, answer = threading.Event(), threading.Event()
     with webhook(200, asked=asked, answer=answer) as (url, got):
-        alerts = Alerts(opening(alert_webhook=url).app.context.settings)
+        alerts = Alerts(opening(alert_webhook=url).app.context.settings.alert_webhook)
         alerts.found("verification", "votes", None, ["GAP"])
         assert asked.wait(60)
 

@@ -11,6 +11,7 @@ from cortex.errors import Internal
 from cortex.ledger import memory as outside
 from cortex.ops import verification, vote_verification
 from cortex.ops.node import ReadStatus
+from cortex.ops.runs import LastRun
 from cortex.ops.votes import CastVote
 from cortex.ops.watch import Watch
 from cortex.progress import silent
@@ -97,4 +98,4 @@ def test_a_worker_without_a_result_is_an_error_of_ours(voted: Memory, tmp_path: 
     task = vote_verification.task_of(voted.app.context, incremental=False)
 
     with pytest.raises(Internal, match="without a result"):
-        asyncio.run(verification.in_worker("cortex.plurals", task, verification.LastRun, silent))
+        asyncio.run(verification.in_worker("cortex.plurals", task, LastRun, silent))

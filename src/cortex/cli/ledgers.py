@@ -24,6 +24,8 @@ def verification(report: Verification, screen: Screen) -> Iterator[str]:
         yield f"     {_entries(log.size)}{part}, root {log.root[:16]}…"
         yield f"     {counted(log.checkpoints, 'checkpoint')}, checked against {log.signatures}"
         yield f"     remembered outside the file: {log.memory}"
+    for told in report.outside:
+        yield f"     {one_line(told)}"
     if report.not_remembered is not None:
         yield f"     not remembered: {one_line(report.not_remembered)}"
     for finding in report.findings:
@@ -31,19 +33,25 @@ def verification(report: Verification, screen: Screen) -> Iterator[str]:
         yield f"FAIL {finding.code}{where} {one_line(finding.what)}"
     if report.more_findings:
         yield f"and {counted(report.more_findings, 'more finding')}"
+    yield _verdict(report)
+
+
+def _verdict(report: Verification) -> str:
     texts = f", {counted(report.revisions, 'text')}, {report.erased:,} forgotten" if "text" in report.passes else ""
     sums = f"{_entries(report.entries)}{texts}"
     earlier = sum(log.checked_from for log in report.logs)
-    if report.ok and not report.logs:
-        yield "nothing was checked: this file has no ledger yet"
-    elif report.ok and earlier:
-        yield f"✓ nothing wrong in what is new ({sums}); not checked again: {_entries(earlier)} before"
-    elif report.ok:
-        roots = sum(log.checkpoints for log in report.logs)
-        unread = "" if "text" in report.passes else "; the texts were not checked"
-        yield f"✓ chain valid ({sums}, {counted(roots, 'checkpoint')}{unread})"
-    else:
-        yield f"✗ NOT valid: {counted(len(report.findings) + report.more_findings, 'finding')} ({sums} checked)"
+    if not report.ok:
+        return f"✗ NOT valid: {counted(len(report.findings) + report.more_findings, 'finding')} ({sums} checked)"
+    if not report.logs:
+        return "nothing was checked: this file has no ledger yet"
+    if report.unchecked:
+        missing = one_line("; ".join(report.unchecked))
+        return f"could not check everything: nothing wrong in what was read ({sums}), but {missing}"
+    if earlier:
+        return f"✓ nothing wrong in what is new ({sums}); not checked again: {_entries(earlier)} before"
+    roots = sum(log.checkpoints for log in report.logs)
+    unread = "" if "text" in report.passes else "; the texts were not checked"
+    return f"✓ chain valid ({sums}, {counted(roots, 'checkpoint')}{unread})"
 
 
 def begun(found: Initialized, screen: Screen) -> Iterator[str]:

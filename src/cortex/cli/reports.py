@@ -9,8 +9,8 @@ from cortex.memory.recall import age
 from cortex.ops.doctor import Diagnosis
 from cortex.ops.earlier_votes import TrustImported
 from cortex.ops.node import Status, VotesFigures
+from cortex.ops.runs import LastRun
 from cortex.ops.transfer import ImportReport
-from cortex.ops.verification import LastRun
 from cortex.plurals import counted
 
 
@@ -34,13 +34,21 @@ def _votes_log(log: VotesFigures | None) -> Iterator[tuple[str, str]]:
 def _verified(runs: list[LastRun], screen: Screen) -> Iterator[tuple[str, str]]:
     last = {run.log: run for run in runs}
     for log, name, command in (("transactions", "ledger", "ledger"), ("votes", "votes log", "vote-ledger")):
-        yield f"{name} verified", _run(last[log], screen) if log in last else f"never: `cortex {command} verify`"
+        run, again = last.pop(log, None), f"`cortex {command} verify`"
+        yield f"{name} verified", f"never: {again}" if run is None else _run(run, screen, again)
+    for run in last.values():
+        yield "runs written down", f"damaged: one is of {run.log[: limits.FINDING_SAID_CHARS]!r}, which is no log"
 
 
-def _run(run: LastRun, screen: Screen) -> str:
+def _run(run: LastRun, screen: Screen, again: str) -> str:
+    if run.damaged is not None:
+        return f"unknown, since what is written down of it is damaged ({run.damaged}): {again}"
     came = "valid" if run.ok else f"NOT valid: {', '.join(run.codes)}"
+    if run.unchecked:
+        came = "nothing wrong in what was read" if run.ok else came
+        came += f", but not everything could be read: {'; '.join(run.unchecked)}"
     part = ", only what was new" if run.incremental else ""
-    return f"{run.at} ({age(run.at, screen.now)}), {came}{part}"
+    return f"{run.at} ({age(run.at, screen.now)}){part}, {came}"
 
 
 def diagnosis(found: Diagnosis, screen: Screen) -> Iterator[str]:

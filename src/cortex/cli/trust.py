@@ -15,7 +15,8 @@ from cortex.ops.policies import ClockConfirmed, PolicyView
 from cortex.ops.resolving import Resolution
 from cortex.ops.settled import WORDS, PersonsWord
 from cortex.ops.submitting import SubmittedEvent
-from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, ShownVote, Tally
+from cortex.ops.tallied import Tally
+from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, ShownVote
 
 _HASH_CHARS = 16
 _SIGNS = {1: "+1", -1: "-1", 0: " 0"}
@@ -98,10 +99,12 @@ def word(said: PersonsWord, screen: Screen) -> Iterator[str]:
 def vote_lines(votes: list[ShownVote], screen: Screen) -> Iterator[str]:
     """Each vote with what it weighs and adds, or why it adds nothing, and its reason below it."""
     width = max((cells(vote.agent) for vote in votes), default=0)
+    level = max((len(vote.level) for vote in votes), default=0)
     for vote in votes:
         name = one_line(vote.agent)
+        who = f"{name}{' ' * (width - cells(name))}  {vote.level:<{level}}"
         told = f"entry {vote.entry}, {age(vote.at, screen.now)}" + (f", {_SERVER}" if vote.custody == "server" else "")
-        yield f"  {_SIGNS[vote.vote]}  {name}{' ' * (width - cells(name))}  {vote.level}  {_weight(vote)}  ({told})"
+        yield f"  {_SIGNS[vote.vote]}  {who}  {_weight(vote)}  ({told})"
         if vote.reason is not None:
             yield screen.line([(f"      {one_line(vote.reason)}", False)])
 

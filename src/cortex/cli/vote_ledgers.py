@@ -6,6 +6,7 @@ from cortex.cli import terminal
 from cortex.cli.listing import details
 from cortex.cli.terminal import Screen, one_line
 from cortex.memory.recall import age
+from cortex.ops import pass_words, settled
 from cortex.ops.checking import VotesReport
 from cortex.ops.resubmitting import LeftBallot, Resubmitted
 from cortex.ops.vote_ledger import VoteLogHead
@@ -14,7 +15,6 @@ from cortex.ops.witnessing import StampedNote, Vouched
 from cortex.plurals import counted
 
 _OUTCOMES = {"cosigned": "✓ cosigned by", "kept": "✓ kept by", "seen": "✗ refused by", "failed": "– not had:"}
-_TRUTHS = {1: "resolved as true", -1: "resolved as false", 0: "opened to the votes again"}
 
 
 def verification(report: VotesReport, screen: Screen) -> Iterator[str]:
@@ -44,8 +44,7 @@ def verification(report: VotesReport, screen: Screen) -> Iterator[str]:
 
 
 def _verdict(report: VotesReport) -> str:
-    left = {"signatures": "signatures", "policy": "weights", "text": "texts"}
-    unread = [told for name, told in left.items() if name not in report.passes]
+    unread = pass_words.left_out(report.passes)
     told = f"{counted(report.votes, 'vote')}, {counted(report.merkle_roots, 'Merkle root')}"
     if not report.ok:
         return f"✗ NOT valid: {counted(len(report.findings) + report.more_findings, 'finding')}"
@@ -130,9 +129,11 @@ def history(found: VoteHistory, screen: Screen) -> Iterator[str]:
 def _said(entry: VoteLogEntry) -> str:
     if entry.kind == "vote":
         held = "  the server signed" if entry.custody == "server" else ""
-        cast = f"{entry.vote:+d} by" if entry.vote else "withdrew:"
-        return f"{cast} {one_line(entry.agent or '')}{_on(entry)}  weight {entry.weight or 0:.3f}{held}"
-    return f"{_TRUTHS.get(entry.truth or 0, 'settled')} by the admin key{_on(entry)}"
+        who = f"{one_line(entry.agent or '')}{_on(entry)}"
+        if not entry.vote:
+            return f"withdrew: {who}{held}"
+        return f"{entry.vote:+d} by {who}  weight {entry.weight or 0:.3f}{held}"
+    return f"{settled.told(entry.truth)} by the admin key{_on(entry)}"
 
 
 def _on(entry: VoteLogEntry) -> str:

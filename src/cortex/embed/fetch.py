@@ -36,7 +36,6 @@ _HUB_VARIABLES = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS
 
 _WORKPLACE = ".pull-"
 _POLL_SECONDS = 0.1
-_SAID_CHARS = 200
 _HINT = "or get the file in another way and give it: `cortex model pull --from FILE` (docs/model.md)"
 
 
@@ -169,10 +168,10 @@ def _size(folder: Path) -> int:
 
 def _last_said(said: Path) -> str:
     """The last complaint of a program, on one line."""
-    text = files.read_start(said, 1 << 20).decode(errors="replace")
+    text = files.read_start(said, limits.MODEL_SAID_BYTES_MAX).decode(errors="replace")
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     complaints = [line for line in lines if line.startswith("ERROR")] or lines
-    return complaints[-1][:_SAID_CHARS] if complaints else ""
+    return complaints[-1][: limits.MODEL_SAID_CHARS] if complaints else ""
 
 
 @contextmanager

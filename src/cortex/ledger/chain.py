@@ -256,7 +256,8 @@ def nodes(tx: Tx, log: int) -> merkle.Get:
             stored = value(
                 tx, "SELECT hash FROM ledger_node WHERE log = ? AND level = ? AND idx = ?", (log, level, index)
             )
-            assert isinstance(stored, bytes), f"node {level}/{index} is missing"
+            if not isinstance(stored, bytes):
+                raise Corrupt(f"node {index} of level {level} of the ledger is missing", EDITED)
             return stored
         first = index << level
         rows = tx.execute(

@@ -54,7 +54,6 @@ PASSING = (
     Unavailable, apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.NoMemError, apsw.InterruptError,
     apsw.CantOpenError, apsw.ReadOnlyError, apsw.SchemaChangeError,
 )  # fmt: skip
-_SAID_CHARS = 200
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -104,7 +103,7 @@ def unforeseen(findings: Findings, what: str, code: str = "LEAF_FORM", *, origin
         raise
     except UNFORESEEN as error:
         said = error.message if isinstance(error, CortexError) else str(error)
-        told = ascii(f"{type(error).__name__}: {said}"[:_SAID_CHARS])[1:-1]
+        told = ascii(f"{type(error).__name__}: {said}"[: limits.FINDING_SAID_CHARS])[1:-1]
         findings.add(code, f"{what} could not be gone through to the end ({told})", origin=origin)
 
 
@@ -133,10 +132,12 @@ class Verification(Struct, frozen=True, kw_only=True):
     revisions: int
     erased: int
     not_remembered: Annotated[str | None, Meta(description="Why this could not be remembered outside the file.")]
+    outside: Annotated[list[str], Meta(description="What witnesses hold of the logs, and how it compares.")] = []
+    unchecked: Annotated[list[str], Meta(description="What others keep of the logs that could not be read.")] = []
 
     @property
     def exit_code(self) -> int:
-        """0 valid, 1 tampered, 3 where there was no ledger to check."""
+        """0 valid, 1 tampered, 3 where there was no ledger to check, or a witness could not be read."""
         if not self.ok:
             return 1
-        return 0 if self.logs else 3
+        return 3 if not self.logs or self.unchecked else 0

@@ -9,11 +9,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from cortex import limits
 from cortex.errors import Conflict, Unavailable
 from cortex.files import found, read_start, write_whole
 from cortex.ledger.checkpoint import SEED_BYTES, Signer
-
-_FILE_BYTES_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class SeedFile:
         return self._load()
 
     def _load(self) -> bytes:
-        text = read_start(self.path, _FILE_BYTES_MAX).decode("ascii", "replace").strip()
+        text = read_start(self.path, limits.SEED_FILE_BYTES_MAX).decode("ascii", "replace").strip()
         try:
             seed = base64.b64decode(text.removeprefix(f"{self.mark} "), validate=True)
         except ValueError:

@@ -17,7 +17,6 @@ from cortex import files, limits
 from cortex.errors import Unavailable
 from cortex.ledger.locking import locked
 
-_FILE_BYTES_MAX = 16 << 20
 _HASH_CHARS = 64
 
 _Size = Annotated[int, Meta(ge=0, le=limits.SEQ_MAX)]
@@ -88,7 +87,7 @@ def load(home: Path, database: Path) -> Memory:
     """What is remembered of a database; nothing where there is no memory yet. Raises Unavailable for a damaged one."""
     file = place(home, database)
     try:
-        return msgspec.json.decode(files.read_start(file, _FILE_BYTES_MAX), type=Memory)
+        return msgspec.json.decode(files.read_start(file, limits.REMEMBERED_FILE_BYTES_MAX), type=Memory)
     except FileNotFoundError:
         return _nothing(database)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
@@ -102,7 +101,7 @@ def knows(home: Path, origin: str) -> bool:
     """Whether anything is remembered of a log, of whatever database. One that cannot be read may have it."""
     try:
         memories = [file for file in (home / "verified").iterdir() if file.suffix == ".json"]
-        return any(origin.encode() in files.read_start(file, _FILE_BYTES_MAX) for file in memories)
+        return any(origin.encode() in files.read_start(file, limits.REMEMBERED_FILE_BYTES_MAX) for file in memories)
     except OSError as error:
         return not isinstance(error, FileNotFoundError) or files.found(home / "verified") is not None
 

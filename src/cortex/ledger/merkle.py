@@ -35,6 +35,16 @@ def root(hashes: Iterable[bytes]) -> bytes:
     return level[0]
 
 
+def root_at(get: Get, size: int) -> bytes:
+    """The root over the first `size` leaves, from the roots of complete subtrees."""
+    range_, start = list[bytes](), 0
+    for level in reversed(range(size.bit_length())):
+        if size >> level & 1:
+            range_.append(get(level, start >> level))
+            start += 1 << level
+    return range_root(range_, size)
+
+
 def inclusion_proof(index: int, size: int, get: Get) -> list[bytes]:
     """The siblings on the way from leaf `index` to the root of a tree of `size` (RFC 9162, 2.1.3.1)."""
     if not 0 <= index < size:

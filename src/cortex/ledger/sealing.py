@@ -1,13 +1,16 @@
 """Signing checkpoints of our own log: every so many leaves, every so many seconds, and on demand."""
 
 from datetime import timedelta
+from typing import Any
 
 from cortex import times
 from cortex.db.connect import Tx
 from cortex.errors import Corrupt
-from cortex.ledger import chain
+from cortex.ledger import chain, merkle
 from cortex.ledger.checkpoint import Checkpoint, parse, sign
 from cortex.ledger.keys import NodeKey
+
+_MISSING = "`cortex ledger verify` says what is missing; `cortex restore FROM` puts a backup in its place"
 
 
 def ensure_log(tx: Tx, key: NodeKey, *, at: str, actor: str) -> chain.State:
@@ -50,12 +53,22 @@ def is_due(ts: str, size: int, sealed_at: str | None, sealed_size: int, *, leave
 
 
 def seal(tx: Tx, state: chain.State, key: NodeKey) -> str:
-    """The signed checkpoint of the log as it stands; the last one again if nothing was appended since."""
-    last = tx.execute(
-        "SELECT note FROM ledger_checkpoint WHERE log = ? AND tree_size = ?", (state.id, state.size)
+    """The signed checkpoint of the log as it stands; the last one again if nothing was appended since.
+
+    Raises Corrupt for a log that has lost entries, or has others: the node would contradict itself.
+    """
+    if state.size < state.sealed_size:
+        told = f"the ledger has {state.size} entries, and its last checkpoint was signed over {state.sealed_size}"
+        raise Corrupt(told, _MISSING)
+    row: Any = tx.execute(
+        "SELECT note, tree_size, tree_root FROM ledger_checkpoint WHERE log = ? ORDER BY seq DESC LIMIT 1", (state.id,)
     ).fetchone()
-    if last is not None:
-        return str(last[0])
+    if row is not None:
+        note, size, signed = row
+        if _root_at(tx, state, size) != signed:
+            raise Corrupt(f"the ledger has another root than was signed over its first {size} entries", _MISSING)
+        if size == state.size:
+            return str(note)
     root = state.root
     note = sign(Checkpoint(state.origin, state.size, root), key.signer(state.origin))
     tx.execute(
@@ -67,6 +80,13 @@ def seal(tx: Tx, state: chain.State, key: NodeKey) -> str:
         (state.size, state.ts, state.id),
     )
     return note
+
+
+def _root_at(tx: Tx, state: chain.State, size: int) -> bytes | None:
+    try:
+        return merkle.root_at(chain.nodes(tx, state.id), size)
+    except Corrupt:
+        return None
 
 
 def size_of(note: str) -> int:

@@ -21,7 +21,6 @@ class TrustedKey:
 
     name: str
     vkey: str
-    url: str | None = None
 
 
 def parse_logs(text: str) -> tuple[TrustedKey, ...]:
@@ -62,4 +61,4 @@ def _log(words: list[str], known: set[tuple[str, bytes]]) -> TrustedKey:
     if len(known) >= limits.TRUST_NAMES_MAX:
         raise Invalid(f"more than {limits.TRUST_NAMES_MAX} logs", "split the file")
     known.add((key.name, key.public))
-    return TrustedKey(key.name, words[0], words[1] if len(words) > 1 else None)
+    return TrustedKey(key.name, words[0])

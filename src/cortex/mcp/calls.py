@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from cortex import limits, times
 from cortex.errors import CortexError, Internal, Invalid
-from cortex.mcp import budget, schemas, text, tools
+from cortex.mcp import budget, for_models, schemas, text, tools
 from cortex.mcp.desk import Calling, Desk, told
 from cortex.memory.model import Fact
 from cortex.memory.recall import Briefing
@@ -38,10 +38,10 @@ async def call(
     name = tools.listed_name(operation.tool_name, desk.settings)
     try:
         request = _bounded(decode(operation, _offered(operation, params.arguments or {}), lax=True, caller=name), desk)
-        response = await desk.run(calling, request)
+        response = await _run(desk, calling, request)
         return await _result(desk, calling, operation, request, response)
     except CortexError as error:
-        return _failed(error)
+        return _failed(for_models.error(error, desk.settings))
     except MCPError:
         raise
     except Exception:  # whatever an operation raises is logged here, and the client told that it failed
@@ -52,9 +52,13 @@ async def call(
 async def shown(desk: Desk, calling: Calling, request: Request[Any]) -> str:
     """The text of a request's result, for what shows no structured content."""
     request = _bounded(request, desk)
-    response = await desk.run(calling, request)
+    response = await _run(desk, calling, request)
     result = await _result(desk, calling, BY_REQUEST[type(request)], request, response)
     return str(result["content"][0]["text"])
+
+
+async def _run(desk: Desk, calling: Calling, request: Request[Any]) -> Struct:
+    return for_models.response(await desk.run(calling, request))
 
 
 def _offered(operation: Operation, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +95,7 @@ async def _result(
             break
         # The cursor of a page stands behind its last item, so a shorter page has to be read as one.
         request = structs.replace(request, limit=kept)
-        fitted = _fit(await desk.run(calling, request), now, most)
+        fitted = _fit(await _run(desk, calling, request), now, most)
     shown = text.render(fitted.response, now)
     if not fitted.whole and not isinstance(fitted.response, Briefing):
         shown = _noted(shown, _note(desk, fitted, response), most)

@@ -8,15 +8,14 @@ from datetime import datetime
 
 from cortex.ids import short
 from cortex.memory.recall import age, label, quote
+from cortex.ops import pass_words, settled
 from cortex.ops.agents import AgentList, AgentSummary
 from cortex.ops.checking import VotesReport
 from cortex.ops.settled import WORDS, PersonsWord
+from cortex.ops.tallied import Tally
 from cortex.ops.vote_records import VoteHistory, VoteLogEntry
-from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, ShownVote, Tally
+from cortex.ops.votes import CountedVote, CountedVotes, FactVotes, ShownVote
 from cortex.plurals import counted
-
-_LEFT_OUT = {"signatures": "signatures", "policy": "weights", "text": "texts"}
-_TRUTHS = {1: "resolved as true", -1: "resolved as false", 0: "opened to the votes again"}
 
 
 def vote(done: CountedVote) -> list[str]:
@@ -118,11 +117,12 @@ def _entry(each: VoteLogEntry) -> str:
     on = "" if each.revision is None else f" on r{each.revision}"
     why = "" if each.reason is None else f": {quote(each.reason)}"
     if each.kind != "vote":
-        return f"- entry {each.entry}, {each.at}: {_TRUTHS.get(each.truth or 0, 'settled')} by the admin key{on}{why}"
+        return f"- entry {each.entry}, {each.at}: {settled.told(each.truth)} by the admin key{on}{why}"
     said = f"voted {each.vote:+d}" if each.vote else "withdrew its vote"
     kept = ", custody server" if each.custody == "server" else ""
     who = f"{label(each.agent or '')} {said}{on}"
-    return f"- entry {each.entry}, {each.at}: {who}, weight {each.weight or 0:.3f}{kept}{why}"
+    weighed = f", weight {each.weight or 0:.3f}" if each.vote else ""
+    return f"- entry {each.entry}, {each.at}: {who}{weighed}{kept}{why}"
 
 
 def verification(report: VotesReport) -> list[str]:
@@ -146,7 +146,7 @@ def _came(report: VotesReport) -> str:
         return f"NOT valid: {counted(len(report.findings) + report.more_findings, 'finding')}."
     if report.origin is None:
         return "Nothing was checked: this file has no votes log yet."
-    left = [word for name, word in _LEFT_OUT.items() if name not in report.passes]
+    left = pass_words.left_out(report.passes)
     rest = f"; not checked: {', '.join(left)}" if left else ""
     sums = f"{counted(report.votes, 'vote')}, {counted(report.merkle_roots, 'Merkle root')}{rest}"
     if report.unchecked:

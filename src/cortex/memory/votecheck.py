@@ -41,7 +41,7 @@ _RECORDED = (
 
 @dataclass(frozen=True, slots=True)
 class ReasonedTexts:
-    """How many texts were compared; how many reasons the leaves speak of, and how many of them are held."""
+    """How many texts were compared, each once; how many reasons the leaves speak of, and how many of them are held."""
 
     texts: int = 0
     held: int = 0
@@ -56,6 +56,7 @@ def check(tx: Tx, origin: str, findings: Findings, *, since: int, progress: Prog
     """
     # Hashes, since the texts of a million votes would take a lot of memory.
     seen: set[int] = set()
+    texts: set[int] = set()
     erased = Erasures(tx, whole=since == 0)
     held_count = given = done = 0
     total = integer(tx, "SELECT size FROM vote_log") - since
@@ -70,7 +71,7 @@ def check(tx: Tx, origin: str, findings: Findings, *, since: int, progress: Prog
             held_count += held is not None
             given += said.reason is not None
             wrong = (
-                None if mark in seen else _check_text(tx, said, erased),
+                None if mark in seen else _check_text(tx, said, erased, texts),
                 None if held is None else _check_reason(said, held, erased),
             )
             seen.add(mark)
@@ -81,7 +82,7 @@ def check(tx: Tx, origin: str, findings: Findings, *, since: int, progress: Prog
     if since == 0:
         for (event_id,) in tx.execute(_UNRECORDED):
             findings.add("REASON_CHANGED", f"no entry recorded the reason of {event_id}", origin=origin)
-    return ReasonedTexts(len(seen), held_count, given)
+    return ReasonedTexts(len(texts), held_count, given)
 
 
 def _said(row: tuple[Any, ...]) -> _Said | None:
@@ -99,7 +100,8 @@ def _said(row: tuple[Any, ...]) -> _Said | None:
     return _Said(event_id, event.fact, bytes.fromhex(event.fact_digest), None, told)
 
 
-def _check_text(tx: Tx, said: _Said, erased: Erasures) -> tuple[str, str] | None:
+def _check_text(tx: Tx, said: _Said, erased: Erasures, texts: set[int]) -> tuple[str, str] | None:
+    """What is wrong with a text. One that is compared is added to `texts`, whoever voted on it."""
     rows: list[Any] = tx.execute(_RECORDED, (said.fact, said.digest)).fetchall()
     if not rows:
         if value(tx, "SELECT 1 FROM transactions WHERE subject = ? AND kind = 'fact'", (said.fact,)) is None:
@@ -111,7 +113,9 @@ def _check_text(tx: Tx, said: _Said, erased: Erasures) -> tuple[str, str] | None
         if holder is None:
             if said.fact not in erased:
                 return "FACT_MISSING", f"the revision of fact {said.fact} that was voted on is gone"
-        elif holder != said.fact or not _is_text(salt, fields, said.digest):
+            continue
+        texts.add(hash((said.fact, said.digest)))
+        if holder != said.fact or not _is_text(salt, fields, said.digest):
             return "FACT_CHANGED", f"fact {said.fact}: its text or a field is not what was voted on"
     return None
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from cortex.db.connect import Tx
-from cortex.errors import Forbidden, NotFound
+from cortex.errors import Forbidden
 from cortex.ops import rotating, signing
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
@@ -114,19 +114,20 @@ async def _reshaped(ctx: Context, *, locked: bool) -> AdminStatus:
     file = signing.admin_file(ctx.settings, log.origin)
     _check_here(file)
     given = ctx.settings.admin_passphrase
-    if given is None:
+    # What is in the wanted form already is told so by the file, with or without a passphrase.
+    if given is None and file.state == ("plain" if locked else "locked"):
         raise Forbidden("no passphrase was given", "set CORTEX_ADMIN_PASSPHRASE to it")
     async with rotating.alone(file.path):
         await rotating.finish_admin(ctx, file)
-        await asyncio.to_thread(file.lock if locked else file.unlock, str(given))
+        await asyncio.to_thread(file.lock if locked else file.unlock, "" if given is None else str(given))
     log = await ctx.database.read(logs.needed)
     return await asyncio.to_thread(_status, ctx, log, file)
 
 
 def _check_here(file: AdminKeyFile) -> None:
-    """Raise NotFound before a lock is made beside a key that is not there."""
+    """Raise Forbidden before a lock is made beside a key that is not there."""
     if file.state == "absent":
-        raise NotFound(
+        raise Forbidden(
             f"the admin key of this log is not on this machine ({file.path})",
             "do this where the admin key is, or set admin.key to its file",
         )

@@ -1,16 +1,14 @@
 """Operations on the keys of agents: add one, put a new one in the place of another."""
 
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, structs
 
-from cortex import files
 from cortex.db.connect import Tx
-from cortex.errors import Conflict, CortexError, KeyNotValid, NotFound
-from cortex.ops import fields, rotating
+from cortex.errors import Conflict, KeyNotValid, NotFound
+from cortex.ops import fields, new_keys, rotating
 from cortex.ops.agent_changes import (
     ALL,
     GROUP,
@@ -84,29 +82,14 @@ async def add_key(ctx: Context, request: AddAgentKey) -> AgentChange:
 
     # What is refused leaves no file behind.
     await ctx.database.read(lambda tx: event(tx, by.public))
-    left = await asyncio.to_thread(files.found, path) is not None
-    key = signer(await asyncio.to_thread(keyfiles.make, path, request.name, log.origin), "agent", path)
-    if left and await ctx.database.read(lambda tx: _is_known(tx, key)):
-        raise Conflict(f"{path} is there, and its key was in this log before", "give the path of a new file with --out")
-    try:
+    async with new_keys.made(ctx, log, path, request.name) as (key, left):
+        if left and await ctx.database.read(lambda tx: new_keys.is_known(tx, key)):
+            raise Conflict(
+                f"{path} is there, and its key was in this log before", "give the path of a new file with --out"
+            )
         done = await ctx.journal.order(lambda tx: proposal(at, sign(event(tx, key.public), by, key), "key added", path))
-    except CortexError:
-        if not left:
-            await _take_away(ctx, path, key)
-        raise
     told = f"{path} was there: its key, which an interrupted attempt may have left, was added"
     return structs.replace(done, notes=[told, *done.notes]) if left else done
-
-
-def _is_known(tx: Tx, key: EventSigner) -> bool:
-    return tx.execute("SELECT 1 FROM vote_key WHERE public = ?", (bytes.fromhex(key.public),)).fetchone() is not None
-
-
-async def _take_away(ctx: Context, path: Path, key: EventSigner) -> None:
-    """Remove the file of a new key that was refused. Where it cannot be seen that it was, the file stays."""
-    with suppress(CortexError, OSError):
-        if not await ctx.database.read(lambda tx: _is_known(tx, key)):
-            await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
 def _log_with(tx: Tx, name: str) -> Log:

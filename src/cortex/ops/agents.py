@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cortex import limits
-from cortex.db.connect import Tx, integer
+from cortex.db.connect import Tx, integer, value
 from cortex.errors import Conflict, Invalid, NotFound
-from cortex.ops import agent_changes, fields, news, rotating, signing
+from cortex.ops import agent_changes, fields, new_keys, news, rotating
 from cortex.ops.agent_changes import GROUP, AgentChange, Globs, Level, Name, ShownKey, keys_of
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
@@ -48,10 +48,30 @@ async def add(ctx: Context, request: AddAgent) -> AgentChange:
     Where the admin key is at hand the agent gets the trust `standard`, else it is untrusted until an admin vouches
     for it. Agents that vote unregistered are registered by that, with a key that Cortex keeps.
     """
-    await signing.ensure_log(ctx)
+    async with news.beginning(ctx) as began:
+        done = await _add(ctx, request)
+    return msgspec.structs.replace(done, notes=[*began, *done.notes])
+
+
+async def _add(ctx: Context, request: AddAgent) -> AgentChange:
     log = await ctx.database.read(lambda tx: _free(tx, request.name))
     admin = await _voucher(ctx, request.trust)
-    key = await asyncio.to_thread(_own_key, ctx, log, request)
+    if request.key is not None:
+        path = fields.path_of(request.key)
+        brought = await asyncio.to_thread(keyfiles.bring, path, request.name, log.origin)
+        return await _register(ctx, request, log, admin, signer(brought, "agent", path))
+    if request.key_out is not None:
+        path = fields.path_of(request.key_out)
+    else:
+        path = keyfiles.agent_path(ctx.settings.home, log.origin, request.name)
+    # One that an attempt left that did not register is used.
+    async with new_keys.made(ctx, log, path, request.name) as (key, _):
+        return await _register(ctx, request, log, admin, key)
+
+
+async def _register(
+    ctx: Context, request: AddAgent, log: Log, admin: EventSigner | None, key: EventSigner
+) -> AgentChange:
     at = ctx.now()
     event = AgentRegistered(
         admin=None if admin is None else admin.public,
@@ -68,14 +88,16 @@ async def add(ctx: Context, request: AddAgent) -> AgentChange:
     told = sign(event, key, *([] if admin is None else [admin]))
     done = await ctx.journal.order(lambda tx: agent_changes.proposal(at, told, "registered", key.path))
     ctx.keyring.forget()
-    return msgspec.structs.replace(done, notes=[*news.begun(ctx, log.origin, done.entry), *done.notes])
+    return done
 
 
 def _free(tx: Tx, name: str) -> Log:
-    """The log. Raises Conflict where it has an agent of that name, before a key is made for it."""
-    if tx.execute("SELECT 1 FROM vote_agent WHERE name = ?", (name,)).fetchone() is not None:
+    """The log. Raises Conflict where it has an agent of that name in any case, before a key is made for it."""
+    taken = value(tx, "SELECT name FROM vote_agent WHERE name = ? COLLATE NOCASE", (name,))
+    if taken is not None:
         raise Conflict(
-            f"there is an agent {name} already", f"choose another name, or `cortex agent key {name}` adds a key to it"
+            f"there is an agent {taken} already",
+            f"choose another name, or `cortex agent key {taken} --out FILE` adds a key to it",
         )
     return logs.needed(tx)
 
@@ -85,18 +107,6 @@ async def _voucher(ctx: Context, trust: str | None) -> EventSigner | None:
     if trust == "untrusted":
         return None
     return await rotating.admin_at_hand(ctx) if trust is None else (await rotating.admin(ctx))[1]
-
-
-def _own_key(ctx: Context, log: Log, request: AddAgent) -> EventSigner:
-    """The key that is brought along; else one in its place, made there or left by an attempt that did not register."""
-    if request.key is not None:
-        path = fields.path_of(request.key)
-        return signer(keyfiles.bring(path, request.name, log.origin), "agent", path)
-    if request.key_out is not None:
-        path = fields.path_of(request.key_out)
-    else:
-        path = keyfiles.agent_path(ctx.settings.home, log.origin, request.name)
-    return signer(keyfiles.make(path, request.name, log.origin), "agent", path)
 
 
 class AgentSummary(Struct, frozen=True, kw_only=True):
@@ -142,7 +152,7 @@ async def list_agents(ctx: Context, request: ListAgents) -> AgentList:
     now = ctx.now()
 
     def run(tx: Tx) -> AgentList:
-        log = logs.state(tx)
+        log = logs.sound(tx)
         if log is None:
             return AgentList(origin=None, agents=[], next=None)
         rows: list[Any] = tx.execute(
@@ -157,13 +167,13 @@ async def list_agents(ctx: Context, request: ListAgents) -> AgentList:
 
 
 def _votes(tx: Tx, name: str) -> int:
-    """How many votes of an agent count: on the newest revision of facts that are held, and not withdrawn."""
+    """How many votes of an agent count: on the newest revision of facts that are held, not withdrawn nor revoked."""
     return integer(
         tx,
         "SELECT count(*) FROM vote_current AS c JOIN revision AS r ON r.fact_id = c.fact"
         " AND r.number = (SELECT max(number) FROM revision WHERE fact_id = c.fact)"
         " JOIN transactions AS t ON t.log = r.log AND t.idx = r.idx AND t.digest = c.digest"
-        " WHERE c.agent = ? AND c.vote <> 0",
+        " WHERE c.agent = ? AND c.vote <> 0 AND c.counted <> 0",
         (name,),
     )
 
@@ -222,7 +232,7 @@ async def show(ctx: Context, request: ShowAgent) -> AgentView:
     now = ctx.now()
 
     def run(tx: Tx) -> AgentView:
-        log = logs.state(tx)
+        log = logs.sound(tx)
         if log is None:
             raise NotFound(f"there is no agent {request.name}", "`cortex agent add` registers one")
         found = standing.agent(tx, log, request.name, now)

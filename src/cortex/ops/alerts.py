@@ -13,16 +13,19 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from cortex import limits, posting, telemetry, times
-from cortex.settings import Settings
+from cortex.kinds import Secret
 
 logger = logging.getLogger("cortex.ledger")
 
 
 class Alerts:
-    """Where findings are told. The webhook is asked on a thread of its own, which keeps nobody waiting."""
+    """Where findings are told. The webhook is asked on a thread of its own, which keeps nobody waiting.
 
-    def __init__(self, settings: Settings) -> None:
-        self._webhook = settings.alert_webhook
+    There is one for all verifications of an application, which ends it by `close`.
+    """
+
+    def __init__(self, webhook: Secret | None = None) -> None:
+        self._webhook = webhook
         self._waiting: queue.Queue[bytes] = queue.Queue(limits.ALERTS_WAITING_MAX)
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -43,8 +46,13 @@ class Alerts:
     def settle(self, seconds: float) -> None:
         """Wait until what was told is out, but no longer than this: for a process that ends now."""
         ends = time.monotonic() + seconds
-        while self._waiting.unfinished_tasks and time.monotonic() < ends:
+        while self._waiting.unfinished_tasks and time.monotonic() < ends and not self._ending.is_set():
             self._ending.wait(_POLL_SECONDS)
+
+    def close(self) -> None:
+        """Let what was told go out, for a while, and send nothing after that. Safe to call twice."""
+        self.settle(limits.ALERT_SECONDS)
+        self.stop()
 
     def stop(self) -> None:
         """Send nothing more."""

@@ -9,6 +9,7 @@ from cortex import ids, times
 from cortex.db.database import Database
 from cortex.ledger.keys import NodeKey
 from cortex.meaning.meaning import Meaning
+from cortex.ops.alerts import Alerts
 from cortex.ops.answers import Answers
 from cortex.progress import Progress, silent
 from cortex.settings import Settings
@@ -45,6 +46,8 @@ class Context:
     answers: Answers
     keyring: Keyring
     caller: Caller
+    # Where findings are told. Without a webhook they are in the program's log alone.
+    alerts: Alerts = field(default_factory=Alerts)
     progress: Progress = silent
     # Where an operation streams lines to; None where the face has no such place.
     emit: Callable[[bytes], None] | None = None

@@ -21,7 +21,7 @@ from cortex.ledger import chain
 from cortex.ledger.checkpoint import parse_vkey
 from cortex.meaning import filling
 from cortex.memory import erasure
-from cortex.ops import signing
+from cortex.ops import runs, signing
 from cortex.ops.context import Context
 from cortex.ops.facts import scrub
 from cortex.ops.registry import Cli, Request, operation
@@ -180,6 +180,8 @@ async def _check_clock(ctx: Context, name: str) -> Check:
     now = ctx.now()
     if head is None or head.ts <= now:
         return _good(name, f"{now}")
+    if not times.is_stored(head.ts):
+        return _bad(name, "the time of the last entry is none", "`cortex ledger verify` says more")
     ahead = times.parse(head.ts) - times.parse(now)
     return Check(
         name=name,
@@ -227,6 +229,8 @@ async def _check_votes(ctx: Context, name: str) -> Check:
         return _bad(name, "the file was put back from a backup, and the log does not say so yet", hint)
     if not ctx.node_key.exists() or ctx.node_key.vkey(log.origin) != log.vkey:
         return _bad(name, f"{ctx.node_key.path} is not the key that signs it", f"put the right key back, or {hint}")
+    if not times.is_stored(log.ts):
+        return _bad(name, "the time of its last event is none", "`cortex vote-ledger verify` says more")
     now = ctx.now()
     ahead = times.micros(log.ts) - times.micros(now)
     if ahead > limits.CLOCK_STEP_SECONDS * 1_000_000:
@@ -236,6 +240,28 @@ async def _check_votes(ctx: Context, name: str) -> Check:
         told = f"its last event is of {log.ts}, more than {limits.CLOCK_JUMP_DAYS} days ago"
         return _bad(name, told, "`cortex vote-ledger confirm-clock` says by the admin key that time really passed")
     return _good(name, f"{counted(log.size, 'entry', 'entries')}, {counted(log.votes, 'vote')}")
+
+
+async def _check_verified(ctx: Context, name: str) -> Check:
+    """What the last verification of a log found, that is written down."""
+    log, command = _VERIFIED[name]
+    last = next((run for run in await ctx.database.read(runs.last_runs) if run.log == log), None)
+    if last is None:
+        return _good(name, f"never: {command} does it")
+    if last.damaged is not None:
+        return _bad(name, f"what is written down of the last time is damaged: {last.damaged}", f"{command} again")
+    if not last.ok:
+        return _bad(name, f"at {last.at} this was found: {', '.join(last.codes)}", f"{command} says more")
+    if last.unchecked:
+        told = f"at {last.at} not everything could be read: {'; '.join(last.unchecked)}"
+        return _bad(name, told, f"make that readable, then {command} again")
+    return _good(name, f"at {last.at}, valid{', only what was new' if last.incremental else ''}")
+
+
+_VERIFIED = {
+    "ledger verified": ("transactions", "`cortex ledger verify`"),
+    "votes verified": ("votes", "`cortex vote-ledger verify`"),
+}
 
 
 async def _check_admin(ctx: Context, name: str) -> Check:
@@ -292,6 +318,7 @@ _CHECKS = {
     "signing key": _check_key,
     "origins": _check_origins,
     "votes": _check_votes,
+    **dict.fromkeys(_VERIFIED, _check_verified),
     "admin key": _check_admin,
     "forgetting": _check_scrubbed,
 }

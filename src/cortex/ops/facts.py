@@ -233,10 +233,11 @@ async def forget(ctx: Context, request: ForgetFact) -> Receipt:
     """
     fact_id = await _resolve(ctx, request.id)
     # Before the fact is erased: what a crash in between leaves is a fact, and receipts without its reasons.
-    votes = await ctx.database.read(logs.state)
-    kept = [] if votes is None else await asyncio.to_thread(drop_reasons, ctx.settings.home, votes.origin, fact_id)
+    await _drop_reasons(ctx, fact_id)
     taken = await ctx.database.read(lambda tx: erasure.samples(tx, fact_id))
     erased = await ctx.journal.commit(FactErased(actor=ctx.caller.actor, at=ctx.now(), fact_id=fact_id))
+    # And after: a vote may have come in between. From now on there is none.
+    kept = await _drop_reasons(ctx, fact_id)
     ctx.answers.clear()
     ctx.meaning.forgotten()
     await ctx.database.read(ctx.meaning.purge)
@@ -246,6 +247,12 @@ async def forget(ctx: Context, request: ForgetFact) -> Receipt:
         at = ctx.now()
         await ctx.database.write(lambda tx: erasure.mark_scrubbed(tx, [fact_id], at))
     return _receipt(fact_id, erased, kept, emptied=emptied, residue=residue)
+
+
+async def _drop_reasons(ctx: Context, fact_id: str) -> list[str]:
+    """Take the reasons of votes on a fact out of the receipts that lie here. Returns what could not be done."""
+    votes = await ctx.database.read(logs.state)
+    return [] if votes is None else await asyncio.to_thread(drop_reasons, ctx.settings.home, votes.origin, fact_id)
 
 
 async def scrub(ctx: Context) -> bool:

@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from cortex import limits
 from cortex.db.connect import Tx
-from cortex.errors import CortexError, NotFound
-from cortex.ledger.findings import Findings
+from cortex.errors import CortexError, NotFound, TooLarge
+from cortex.ledger.findings import Findings, unforeseen
 from cortex.ledger.memory import ReceiptsMark
 from cortex.ops.context import Context
-from cortex.ops.vote_verification import VoteTask
+from cortex.ops.vote_verification import VoteTask, VoteVerification
 from cortex.trust import log as logs
 from cortex.trust import outside
-from cortex.trust.outside import HeldReceipt, Outside, ReceiptsChecked
+from cortex.trust.outside import Doubtful, Outside, ReceiptPlace, ReceiptsChecked
 from cortex.trust.receipt import AgentReceipt
 from cortex.trust.receipt_marks import PlacedReceipt, ReceiptsReading
 
@@ -67,26 +67,35 @@ async def aside(task: VoteTask, run: Callable[[], T]) -> T:
 
 
 async def compare(
-    ctx: Context, task: VoteTask, origin: str, given: list[Path] | None, known: Iterable[ReceiptsMark], *, wanted: bool
+    ctx: Context,
+    task: VoteTask,
+    report: VoteVerification,
+    given: list[Path] | None,
+    known: Iterable[ReceiptsMark],
+    *,
+    wanted: bool,
 ) -> ReceiptsHeld:
-    """Hold the log against the files of receipts that are `given`, else against those here, from their marks on.
+    """Hold the log of a report against the files of receipts that are `given`, else those here, from their marks on.
 
     Of the files that lie here those that cannot be read are told of; of those given it is an error. With `wanted` the
     receipts are returned that the log does not bear out.
     """
     held = ReceiptsHeld(ReceiptsChecked(wanted=wanted))
+    origin = report.origin
+    assert origin is not None, "what has no origin is held against nothing"
+    verified = _Verified(origin, report.size)
     try:
         held.own = set(await aside(task, lambda: outside.own_files(ctx.settings.home, origin)))
     except CortexError as error:
         held.unread.append(f"receipts: {error.message}")
     if given is not None:
         for path in given:
-            await _File(ctx, task, path, held, named=True).compare(None)
+            await _File(ctx, task, path, held, verified, named=True).compare(None)
         return held
     marks, held.marks = {mark.name: mark for mark in known}, []
     for path in sorted(held.own):
         try:
-            mark = await _File(ctx, task, path, held, named=False).compare(marks.get(path.name))
+            mark = await _File(ctx, task, path, held, verified, named=False).compare(marks.get(path.name))
         except _UnreadError as error:
             held.unread.append(f"receipts {path.name}: cannot be read ({error})")
             continue
@@ -94,27 +103,45 @@ async def compare(
     return held
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """Up to where the log was verified: what was appended since is in no root that is remembered."""
+
+    origin: str
+    size: int
+
+    def covers(self, receipt: AgentReceipt) -> bool:
+        return receipt.idx < self.size or receipt.ballot.get("log") != self.origin
+
+
 class _File:
     """One file of receipts that is compared."""
 
-    def __init__(self, ctx: Context, task: VoteTask, path: Path, held: ReceiptsHeld, *, named: bool) -> None:
+    def __init__(
+        self, ctx: Context, task: VoteTask, path: Path, held: ReceiptsHeld, verified: _Verified, *, named: bool
+    ) -> None:
         self._ctx, self._task, self._path, self._held, self._named = ctx, task, path, held, named
+        self._verified = verified
         self._side = Outside(held.findings, held.own, held.checked)
+        # Where the receipts begin that are compared again the next time.
+        self._open: list[int] = []
 
     async def compare(self, mark: ReceiptsMark | None) -> ReceiptsMark | None:
         """Compare what follows the mark. Returns the next one."""
-        reading = ReceiptsReading(self._path, mark)
+        reading = ReceiptsReading(self._path, mark, lenient=not self._named)
         try:
             if not await self._read(reading.open):
                 self._check_named()
                 return None
             self._held.files += 1
             self._held.resumed += reading.start > 0
-            doubtful = await self._doubtful(reading)
-            ahead = await self._look_again(reading, list(doubtful.values()))
-            # What is ahead may be missed once the log has grown: from there on it is compared again.
-            upto = min(places[0] for places in doubtful.values()) if ahead else None
-            return await self._read(lambda: reading.mark(upto))
+            places = await self._doubtful(reading)
+            if await self._look_again(reading, places):
+                # What is ahead may be missed once the log has grown.
+                self._open.append(places[0])
+            if reading.odd:
+                raise _UnreadError(reading.odd[0].message)
+            return await self._read(lambda: reading.mark(min(self._open, default=None)))
         finally:
             reading.close()
 
@@ -131,36 +158,57 @@ class _File:
         if self._named:
             raise NotFound(f"{self._path} is not there", "give the file in which the agent keeps its receipts")
 
-    async def _doubtful(self, reading: ReceiptsReading) -> dict[str, list[int]]:
-        """The ballots of which the log does not have the entry, and where their receipts stand in the file."""
+    async def _doubtful(self, reading: ReceiptsReading) -> list[int]:
+        """Where the receipts stand of ballots of which the log does not have the entry."""
         found: dict[str, list[int]] = {}
+        count = 0
         while part := await self._read(reading.part):
             doubts = await self._ctx.database.read(partial(self._doubts, part))
             for placed, doubted in zip(part, doubts, strict=True):
+                receipt = placed.receipt
+                if not self._open and not self._verified.covers(receipt):
+                    self._open.append(placed.place)
                 if doubted:
-                    found.setdefault(placed.receipt.id, []).append(placed.place)
-                else:
+                    found.setdefault(receipt.key, []).append(placed.place)
+                    count += 1
+                elif found and receipt.is_of_its_leaf:
                     # It was handed in again: the entry is at another place than a receipt before said.
-                    found.pop(placed.receipt.id, None)
+                    count -= len(found.pop(receipt.key, ()))
+            await self._read(partial(self._check_count, count))
             self._ctx.progress(part[-1].place, reading.end, "bytes of receipts")
-        return found
+        return sorted(place for places in found.values() for place in places)
+
+    def _check_count(self, count: int) -> None:
+        if count > limits.RECEIPTS_MAX:
+            told = f"{self._path} holds more than {limits.RECEIPTS_MAX} receipts that the log does not bear out"
+            raise TooLarge(f"{told} (RECEIPTS_MAX)", "move the file away, keep it")
 
     def _doubts(self, part: list[PlacedReceipt], tx: Tx) -> list[bool]:
         log = logs.state(tx)
-        if log is None:  # it went just now, which the next run says
-            return [False] * len(part)
-        return self._side.doubtful(tx, log, (placed.receipt for placed in part))
+        if log is not None:  # else it went just now, which the next run says
+            with unforeseen(self._held.findings, "the receipts", origin=log.origin):
+                return self._side.doubtful(tx, log, (placed.receipt for placed in part))
+        return [False] * len(part)
 
-    async def _look_again(self, reading: ReceiptsReading, ballots: list[list[int]]) -> int:
+    async def _look_again(self, reading: ReceiptsReading, places: list[int]) -> int:
         """Compare all that is known of some ballots. Returns how many are of entries that are not there yet."""
         before = self._held.checked.ahead
-        for start in range(0, len(ballots), limits.RECEIPTS_PART):
-            places = sorted(place for each in ballots[start : start + limits.RECEIPTS_PART] for place in each)
-            known = await self._read(partial(reading.at, places))
-            await self._ctx.database.read(partial(self._compare, known))
+        doubtful = Doubtful(self._path)
+        reading.again(places)
+        while part := await self._read(reading.part):
+            await self._ctx.database.read(partial(self._weigh, part, doubtful))
+        claimed = list(doubtful.claims)
+        for start in range(0, len(claimed), limits.RECEIPTS_PART):
+            some = claimed[start : start + limits.RECEIPTS_PART]
+            await self._ctx.database.read(partial(self._compare, doubtful, some))
         return self._held.checked.ahead - before
 
-    def _compare(self, known: list[AgentReceipt], tx: Tx) -> None:
+    def _weigh(self, part: list[PlacedReceipt], doubtful: Doubtful, tx: Tx) -> None:
         log = logs.state(tx)
         if log is not None:
-            self._side.receipts(tx, log, [HeldReceipt(self._path, receipt) for receipt in known])
+            self._side.weigh(tx, log, (placed.receipt for placed in part), doubtful)
+
+    def _compare(self, doubtful: Doubtful, places: list[ReceiptPlace], tx: Tx) -> None:
+        log = logs.state(tx)
+        if log is not None:
+            self._side.receipts(tx, log, doubtful, places)

@@ -1,6 +1,5 @@
 """The single way in: permission, then validation, then the operation. Faces only decode."""
 
-import re
 import typing
 from typing import Any
 
@@ -12,8 +11,6 @@ from cortex.errors import Invalid
 from cortex.ops import mismatch
 from cortex.ops.context import Context
 from cortex.ops.registry import Operation, Request, decode_custom, encode_custom
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 async def invoke(ctx: Context, operation: Operation, request: Struct) -> Struct:
@@ -50,9 +47,3 @@ def validate(operation: Operation, request: Struct) -> Request[Any]:
     checked = decode(operation, plain)
     checked.check()
     return checked
-
-
-def text_is_storable(name: str, text: str) -> None:
-    """Raise Invalid for text that UTF-8 cannot hold."""
-    if not text.isascii() and (found := _SURROGATE.search(text)):
-        raise Invalid(f"{name} holds a lone surrogate, U+{ord(found[0]):04X}", "give valid Unicode text")

@@ -118,7 +118,7 @@ class LocalJournal:
         proposal = decide(tx)
         if proposal.command.events:
             clocks.check_sane(proposal.command.at)
-        log, last = votes_log.state(tx), votes_sealing.sealed(tx)
+        log, last = votes_log.sound(tx), votes_sealing.sealed(tx)
         if log is not None:
             _check_ours(log, last, self._key, proposal.command)
         log, applied = proposal.command.apply(tx, log)
@@ -146,8 +146,9 @@ class LocalJournal:
 def _check_ours(log: Log, last: Sealed, key: NodeKey, command: EventsOrdered) -> None:
     """Raise Unavailable where this file may not go on with the log: put back from a backup, or without the log's key.
 
-    Else two copies could give one place in the log to different votes.
+    Else two copies could give one place in the log to different votes. Raises Corrupt for a log that lost entries.
     """
+    votes_sealing.check_grown(log, last.size)
     if command.events and isinstance(command.events[0].event, LogRestored):
         return
     if last.restored:

@@ -2,50 +2,60 @@
 
 import difflib
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-from cortex import files, limits
+from cortex import limits
 from cortex.db.connect import Tx
-from cortex.errors import Unavailable
+from cortex.errors import CortexError
 from cortex.ops import signing
 from cortex.ops.context import Context
+from cortex.trust import log as logs
 from cortex.trust.events import AgentRegistered, Signed
 
 _DIGITS = re.compile(r"[0-9]+")
 _LIKENESS = 0.8
-# Entry 0 is the genesis: what stands here is what the log was begun for.
-_FIRST_ENTRY = 1
 
 
-def begun(ctx: Context, origin: str, entry: int) -> list[str]:
-    """Where the admin key was made, for the answer to the first event of a log; nothing for any other."""
+@asynccontextmanager
+async def beginning(ctx: Context) -> AsyncIterator[list[str]]:
+    """The votes log is there from here on; what to say in the answer if this request began it.
+
+    A refusal is an answer too: nobody else is told where the admin key was made.
+    """
+    notes = []
+    if await signing.ensure_log(ctx):
+        notes = begun(ctx, (await ctx.database.read(logs.needed)).origin)
+    try:
+        yield notes
+    except CortexError as error:
+        error.hint = "; ".join([*filter(None, [error.hint]), *notes])
+        raise
+
+
+def begun(ctx: Context, origin: str) -> list[str]:
+    """Where the admin key was made, for the answer to the request that began the log. Models are not told where."""
+    if ctx.caller.face == "mcp":
+        return ["the votes log of this file begins here; a person should keep a copy of its admin key elsewhere"]
     path = signing.admin_file(ctx.settings, origin).path
-    if entry != _FIRST_ENTRY or not _here(path):
-        return []
     told = f"the votes log of this file begins here; its admin key, which gives trust and resolves, is {path}"
     return [f"{told}: keep a copy of it elsewhere"]
 
 
-def _here(path: Path) -> bool:
-    try:
-        return files.found(path) is not None
-    except Unavailable:
-        return False  # what the answer is to is done: a note is no reason to call it failed
-
-
-def registered(tx: Tx, signed: Sequence[Signed]) -> dict[str, str]:
+def registered(ctx: Context, tx: Tx, signed: Sequence[Signed]) -> dict[str, str]:
     """What to say of each agent that a request registered by voting, by its name."""
     events = [each.event for each in signed if isinstance(each.event, AgentRegistered)]
-    near = len(events) <= limits.NEAR_AGENTS_ASKED_MAX
-    return {event.agent: _registered(event, _near(tx, event.agent) if near else None) for event in events}
+    asked = len(events) <= limits.NEAR_AGENTS_ASKED_MAX
+    return {event.agent: _registered(ctx, event, _near(tx, event.agent) if asked else None) for event in events}
 
 
-def _registered(event: AgentRegistered, near: str | None) -> str:
+def _registered(ctx: Context, event: AgentRegistered, near: str | None) -> str:
     kept = "custody server: Cortex keeps its key" if event.custody == "server" else "with its own key"
+    # Who vouches is for a person to say: a model is not told how.
+    vouching = f"`cortex agent trust {event.agent} standard` vouches for it"
     told = f"agent {event.agent} was registered by this vote, untrusted ({kept});"
-    told += f" `cortex agent trust {event.agent} standard` vouches for it"
+    told += f" {'a person can vouch for it' if ctx.caller.face == 'mcp' else vouching}"
     if near is not None:
         told += f"; if agent {near} was meant, withdraw this vote with 0 and vote as {near}"
     return told

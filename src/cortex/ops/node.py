@@ -7,18 +7,20 @@ from typing import Annotated, Literal
 import apsw
 from msgspec import Meta, Struct, structs
 
+from cortex import times
 from cortex._version import __version__
 from cortex.db import backup, migrate
 from cortex.db.connect import Tx, integer
 from cortex.errors import ClockAhead
 from cortex.files import found
-from cortex.ledger import chain, merkle, sealing
+from cortex.ledger import chain, sealing
 from cortex.meaning import filling
 from cortex.memory import derived, figures
-from cortex.ops import policies, signing, verification
+from cortex.ops import policies, runs, signing
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
-from cortex.ops.verification import LastRun
+from cortex.ops.runs import LastRun
+from cortex.trust import export
 from cortex.trust import log as logs
 from cortex.trust import sealing as votes_sealing
 from cortex.trust.log import Log
@@ -55,7 +57,7 @@ async def init(ctx: Context, request: InitNode) -> Initialized:
     at = ctx.now()
     state = await ctx.database.write(lambda tx: sealing.ensure_log(tx, ctx.node_key, at=at, actor=ctx.caller.actor))
     votes = await ctx.database.read(logs.needed)
-    genesis = await ctx.database.read(lambda tx: merkle.leaf_hash(logs.leaf_at(tx, votes.origin, 0)).hex())
+    trust = await ctx.database.read(lambda tx: export.trust_lines(tx, votes))
     admin = signing.admin_file(ctx.settings, votes.origin)
     return Initialized(
         path=str(ctx.database.path),
@@ -65,7 +67,7 @@ async def init(ctx: Context, request: InitNode) -> Initialized:
         votes_origin=votes.origin,
         votes_vkey=votes.vkey,
         admin_key_path=str(admin.path),
-        trust=[f"log {state.vkey}", f"log {votes.vkey}", f"genesis {genesis}"],
+        trust=[f"log {state.vkey}", *trust],
         admin_key=admin.state,
         project=ctx.caller.project,
     )
@@ -148,7 +150,7 @@ async def status(ctx: Context, request: ReadStatus) -> Status:
             pending=ctx.meaning.waiting(tx),
             trouble=ctx.meaning.trouble,
             votes_log=_votes_log(tx, ctx),
-            verified=verification.last_runs(tx),
+            verified=runs.last_runs(tx),
         )
 
     return await ctx.database.read(read)
@@ -177,6 +179,8 @@ def _closed(tx: Tx, ctx: Context, log: Log) -> str | None:
     # Asked for only where it is: a read makes no key.
     if not ctx.node_key.exists() or ctx.node_key.vkey(log.origin) != log.vkey:
         return f"{ctx.node_key.path} is not the key that signs it: `cortex doctor` says more"
+    if not times.is_stored(log.ts):
+        return "the time of its last event is none: `cortex vote-ledger verify` says more"
     try:
         policies.check_jump(log, ctx.now())
     except ClockAhead as error:

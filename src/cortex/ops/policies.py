@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, inspect
 
-from cortex import limits, times
+from cortex import limits
 from cortex.db.connect import Tx
-from cortex.errors import ClockAhead, Conflict, Invalid
+from cortex.errors import Conflict, Invalid
 from cortex.ops import clocks, news, rotating, signing
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
@@ -22,7 +22,6 @@ from cortex.trust.log import Log
 from cortex.trust.policy import Policy
 
 _GROUP = "Trust"
-_CLOCK_JUMP_MICROS = limits.CLOCK_JUMP_DAYS * times.DAY_MICROS
 _LINEAR = "the linear rule counts every registered agent alike, untrusted ones too"
 _SIDES = {"for": 0, "against": 1}
 
@@ -64,7 +63,7 @@ async def set_policy(ctx: Context, request: SetPolicy) -> PolicyView:
     """
     if request.rule is None and not request.parameters:
         return await ctx.database.read(_in_force)
-    await signing.ensure_log(ctx)
+    begun = await signing.ensure_log(ctx)
     now = await ctx.database.read(_policy)
     if _wanted(now, request) == now:
         return await ctx.database.read(_in_force)
@@ -80,24 +79,19 @@ async def set_policy(ctx: Context, request: SetPolicy) -> PolicyView:
         def answer(tx: Tx, applied: list[Applied]) -> PolicyView:
             done = applied[0]
             found = _in_force(tx)
-            notes = [*news.begun(ctx, log.origin, done.idx), *found.notes]
-            return msgspec.structs.replace(
-                found, changed=True, entry=done.idx, hash=done.hash.hex(), at=done.ts, notes=notes
-            )
+            return msgspec.structs.replace(found, changed=True, entry=done.idx, hash=done.hash.hex(), at=done.ts)
 
         return Proposal(EventsOrdered(at=at, events=(sign(event, admin),)), answer)
 
-    return await ctx.journal.order(decide)
+    done = await ctx.journal.order(decide)
+    return msgspec.structs.replace(done, notes=[*(news.begun(ctx, log.origin) if begun else []), *done.notes])
 
 
 def check_jump(log: Log, at: str, hint: str = "say so first: `cortex vote-ledger confirm-clock`") -> None:
     """Raise ClockAhead where much time went by: other words of the admin are no word about the clock."""
     clocks.check_sane(at)
-    if times.micros(at) - times.micros(log.ts) > _CLOCK_JUMP_MICROS:
-        raise ClockAhead(
-            f"it is {at} by the clock, more than {limits.CLOCK_JUMP_DAYS} days after the last event ({log.ts})",
-            f"if the clock is right, {hint}",
-        )
+    if logs.jumps(log, at):
+        raise logs.jumped(log, at, hint)
 
 
 def check(wanted: Policy) -> None:
@@ -109,12 +103,12 @@ def check(wanted: Policy) -> None:
 
 
 def _policy(tx: Tx) -> Policy:
-    log = logs.state(tx)
+    log = logs.sound(tx)
     return policy.WEIGHTED if log is None else policy.decode(log.policy)
 
 
 def _in_force(tx: Tx) -> PolicyView:
-    log, found = logs.state(tx), _policy(tx)
+    log, found = logs.sound(tx), _policy(tx)
     return PolicyView(
         origin=None if log is None else log.origin,
         policy=msgspec.to_builtins(found),
@@ -242,6 +236,6 @@ async def confirm_clock(ctx: Context, request: ConfirmClock) -> ClockConfirmed:
 def _jumped(log: Log, at: str) -> ClockConfirmed:
     """From when to when there is something to confirm. Raises Conflict where there is nothing."""
     clocks.check_sane(at)
-    if times.micros(at) - times.micros(log.ts) <= _CLOCK_JUMP_MICROS:
+    if not logs.jumps(log, at):
         raise Conflict(f"the last event is of {log.ts} and it is {at}: there is nothing to confirm", "go on as usual")
     return ClockConfirmed(before=log.ts, at=at, entry=None, hash=None, origin=log.origin)

@@ -2,16 +2,17 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from cortex.db.connect import Tx, integer, value
 from cortex.memory import votable
-from cortex.ops import fields, news, rotating, signing
+from cortex.ops import fields, news, rotating
 from cortex.ops.balloting import Reason, keep_reason
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, operation
-from cortex.ops.votes import Tally, tally
+from cortex.ops.settled import NUMBERS, Truth
+from cortex.ops.tallied import Tally, tally
 from cortex.trust import events
 from cortex.trust import log as logs
 from cortex.trust.apply import Applied
@@ -25,9 +26,7 @@ class ResolveFact(Request["Resolution"], frozen=True, kw_only=True):
     """Settle by a person's word whether a fact is true."""
 
     id: fields.FactId
-    truth: Annotated[
-        Literal["true", "false", "open"] | bool, Meta(description="true, false, or open: leave it to the votes again.")
-    ]
+    truth: Annotated[Truth | bool, Meta(description="true, false, or open: leave it to the votes again.")]
     reason: Reason | None = None
     revision: Annotated[int, Meta(description="Only if this is still the newest revision.", ge=1)] | None = None
 
@@ -43,12 +42,11 @@ class Resolution(Tally, frozen=True, kw_only=True):
     hash: str
     at: str
     judged: int
-    truth: Literal["true", "false", "open"]
+    truth: Truth
     notes: list[str]
 
 
 _JUDGED = "SELECT count(*) FROM vote_judged WHERE fact = ? AND digest = ? AND amount_e6 > 0"
-_TRUTHS: dict[str, Literal[-1, 0, 1]] = {"true": 1, "false": -1, "open": 0}
 _WORDS: dict[bool, Literal["true", "false"]] = {True: "true", False: "false"}
 
 
@@ -66,7 +64,12 @@ async def resolve(ctx: Context, request: ResolveFact) -> Resolution:
 
     Those who voted gain or lose reputation by it at once.
     """
-    await signing.ensure_log(ctx)
+    async with news.beginning(ctx) as began:
+        done = await _resolve(ctx, request)
+    return structs.replace(done, notes=began)
+
+
+async def _resolve(ctx: Context, request: ResolveFact) -> Resolution:
     # Unlocking the key takes as long as its passphrase is meant to: not inside the transaction.
     _, admin = await rotating.admin(ctx)
     at, event_id, salt = ctx.now(), ctx.new_id(), ctx.new_salt()
@@ -85,7 +88,7 @@ async def resolve(ctx: Context, request: ResolveFact) -> Resolution:
             key=admin.public,
             log=log.origin,
             reason_digest=None if request.reason is None else events.reason_digest(salt, request.reason).hex(),
-            truth=_TRUTHS[truth],
+            truth=NUMBERS[truth],
             v=events.VERSION,
         )
 
@@ -101,7 +104,7 @@ async def resolve(ctx: Context, request: ResolveFact) -> Resolution:
                 at=done.ts,
                 judged=judged,
                 truth=truth,
-                notes=news.begun(ctx, log.origin, done.idx),
+                notes=[],
             )
 
         return Proposal(EventsOrdered(at=at, events=(sign(event, admin),)), answer)

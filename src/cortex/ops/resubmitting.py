@@ -8,8 +8,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cortex import limits
-from cortex.db.connect import Tx
-from cortex.errors import Corrupt, CortexError, Forgotten, Internal, Retracted, RevisionConflict, Unavailable
+from cortex.db.connect import Tx, value
+from cortex.errors import (
+    Corrupt,
+    CortexError,
+    Forgotten,
+    IdConflict,
+    Internal,
+    Retracted,
+    RevisionConflict,
+    Unavailable,
+)
 from cortex.ops import fields, votes
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, operation
@@ -36,8 +45,8 @@ class Resubmitted(Struct, frozen=True, kw_only=True):
     """What became of the ballots in the receipts.
 
     `present` were in the log, `taken` were not and are now, `outdated` are on texts that are no longer the newest or
-    not believed any more, `refused` may not be counted. `without_reason` of those taken have a reason whose text the
-    receipts do not hold, so that it is not kept again.
+    not believed any more, or were cast anew under the same id, `refused` may not be counted. `without_reason` of those
+    taken have a reason whose text the receipts do not hold, so that it is not kept again.
     """
 
     receipts: list[str]
@@ -102,20 +111,25 @@ class _Tally:
         self.outdated: list[LeftBallot] = []
         self.refused: list[LeftBallot] = []
 
-    def leave(self, receipt: AgentReceipt, error: CortexError) -> None:
-        if len(self.outdated) + len(self.refused) >= limits.PAGE_MAX:
+    def leave(self, receipt: AgentReceipt, error: CortexError, *, anew: bool = False) -> None:
+        # Each list has room of its own: a thousand outdated ballots hide none that is refused.
+        outdated = anew or isinstance(error, RevisionConflict | Retracted | Forgotten)
+        place = self.outdated if outdated else self.refused
+        if len(place) >= limits.PAGE_MAX:
             self.more += 1
             return
         told = {name: str(receipt.ballot.get(name))[: limits.NAME_CHARS_MAX] for name in ("agent", "fact")}
-        left = LeftBallot(vote_id=receipt.id, kind=error.kind, told=str(error), **told)
-        outdated = isinstance(error, RevisionConflict | Retracted | Forgotten)
-        (self.outdated if outdated else self.refused).append(left)
+        place.append(LeftBallot(vote_id=receipt.id, kind=error.kind, told=str(error), **told))
 
 
 def _in_order(paths: list[Path]) -> list[HeldReceipt]:
-    """Every ballot once, in the order in which they stood in the log."""
-    found = {each.receipt.id: each for each in outside.held_in(paths)}
-    return sorted(found.values(), key=lambda each: each.receipt.idx)
+    """Every ballot once, in the order in which they stood in the log.
+
+    Of several with one id the log takes one: the newest, so the others come last.
+    """
+    found = {each.receipt.key: each for each in outside.held_in(paths)}.values()
+    newest = {each.receipt.id: each for each in sorted(found, key=lambda each: str(each.receipt.ballot.get("at")))}
+    return sorted(found, key=lambda each: (each is not newest[each.receipt.id], each.receipt.idx))
 
 
 def _lacking(tx: Tx, origin: str, held: list[HeldReceipt]) -> list[HeldReceipt]:
@@ -126,7 +140,8 @@ def _lacking(tx: Tx, origin: str, held: list[HeldReceipt]) -> list[HeldReceipt]:
     size = logs.needed(tx).size
 
     def there(receipt: AgentReceipt) -> bool:
-        return receipt.idx < size and logs.leaf_at(tx, origin, receipt.idx) == receipt.leaf.encode()
+        stands = receipt.idx < size and logs.leaf_at(tx, origin, receipt.idx) == receipt.leaf.encode()
+        return stands and receipt.is_of_its_leaf
 
     return [each for each in held if not there(each.receipt)]
 
@@ -149,6 +164,10 @@ async def _hand_in(ctx: Context, held: HeldReceipt, tally: _Tally) -> None:
         counted = await votes.cast.run(ctx, request)
     except (Unavailable, Corrupt, Internal):
         raise  # none of the ballots could be handed in now
+    except IdConflict as error:
+        anew = await ctx.database.read(lambda tx: _is_voted_anew(tx, held.receipt))
+        tally.leave(held.receipt, error, anew=anew)
+        return
     except CortexError as error:
         tally.leave(held.receipt, error)
         return
@@ -163,3 +182,17 @@ async def _hand_in(ctx: Context, held: HeldReceipt, tally: _Tally) -> None:
         held.receipt, idx=counted.entry, leaf=leaf.decode(), promise=counted.promise, proof=None
     )
     await asyncio.to_thread(receipts.append, held.path, again)
+    if again.explains(fact) and await ctx.database.read(lambda tx: _is_forgotten(tx, fact)):
+        await asyncio.to_thread(receipts.drop_reasons, held.path, fact)  # since it was counted
+
+
+def _is_voted_anew(tx: Tx, receipt: AgentReceipt) -> bool:
+    """Whether the agent cast a vote on the same fact under the id of this ballot, as when it tried again."""
+    ballot = receipt.ballot
+    told = (receipt.id, ballot.get("agent"), ballot.get("fact"))
+    where = "event_id = ? AND kind = 'vote' AND agent_id = ? AND fact_id = ?"
+    return value(tx, f"SELECT 1 FROM vote_ledger WHERE {where}", told) is not None
+
+
+def _is_forgotten(tx: Tx, fact: str) -> bool:
+    return value(tx, "SELECT erased_at FROM fact WHERE id = ?", (fact,)) is not None

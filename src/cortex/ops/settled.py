@@ -6,20 +6,33 @@ from msgspec import Struct
 
 from cortex.db.connect import Tx
 
+Truth = Literal["true", "false", "open"]
+
 
 class PersonsWord(Struct, frozen=True, kw_only=True):
     """What a person last said of a text with the admin key. The log has the key; who held it is not known."""
 
-    truth: Literal["true", "false", "open"]
+    truth: Truth
     key: str
     reason: str | None
     at: str
     entry: int
 
 
-# How a word is told to people and models.
-WORDS = {"true": "resolved as true", "false": "resolved as false", "open": "open to the votes again"}
-_TRUTHS: dict[int, Literal["true", "false", "open"]] = {1: "true", -1: "false", 0: "open"}
+# How a word is told to people and models, and as what it stands in an event.
+WORDS: dict[Truth, str] = {
+    "true": "resolved as true",
+    "false": "resolved as false",
+    "open": "open to the votes again",
+}
+NUMBERS: dict[Truth, Literal[-1, 0, 1]] = {"true": 1, "false": -1, "open": 0}
+_TRUTHS: dict[int | None, Truth] = {number: truth for truth, number in NUMBERS.items()}
+
+
+def told(number: int | None) -> str:
+    """The word that an entry has as a number."""
+    truth = _TRUTHS.get(number)
+    return "settled" if truth is None else WORDS[truth]
 
 
 def persons_word(tx: Tx, fact: str, digest: bytes) -> PersonsWord | None:

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from cortex import files
+from cortex import files, limits
 from cortex.db.connect import Tx
-from cortex.errors import Conflict, Forbidden, KeyNotValid
+from cortex.errors import Conflict, CortexError, Forbidden, KeyNotValid, Unavailable
 from cortex.ledger import chain, memory, sealing
 from cortex.ops import clocks
 from cortex.ops.context import Context
@@ -81,22 +81,19 @@ def _checked(file: AdminKeyFile, settings: Settings, log: Log) -> EventSigner:
     return signer(kept[1], "agent", kept[0])
 
 
-async def ensure_log(ctx: Context) -> None:
+async def ensure_log(ctx: Context) -> bool:
     """Begin the votes log where this file has none: its admin key is made, and its genesis signed.
 
-    Whoever begins it is its admin: the key lies in a file of this machine alone.
+    Whoever begins it is its admin: the key lies in a file of this machine alone. Returns whether it was begun now.
     """
-    if ctx.keyring.origin is not None:
-        return
     log = await ctx.database.read(logs.state)
     if log is not None:
-        ctx.keyring.origin = log.origin
-        return
+        return False
     at = ctx.now()
     clocks.check_sane(at)
     file = await _file_to_begin_with(ctx, at)
     if file is None:
-        return
+        return False
     key, origin = signer(file.open(), "agent", file.path), file.origin
     event = Genesis(
         at=at,
@@ -114,8 +111,20 @@ async def ensure_log(ctx: Context) -> None:
             return Proposal(EventsOrdered(at=at, events=()), _lost)
         return Proposal(begun, _won)
 
-    if not await ctx.journal.order(decide) and file.path == keyfiles.admin_path(ctx.settings.home, origin):
-        # Another process began one at the same moment: nothing was ever signed with this key.
+    try:
+        won = await ctx.journal.order(decide)
+    except CortexError:
+        await _drop_unused(ctx, file)
+        raise
+    if not won:
+        await _drop_unused(ctx, file)  # another process began one at the same moment
+    return won
+
+
+async def _drop_unused(ctx: Context, file: AdminKeyFile) -> None:
+    """Delete the admin key of a log that was not begun: nothing that anybody has is signed with it."""
+    log = await ctx.database.read(logs.state)
+    if file.path == keyfiles.admin_path(ctx.settings.home, file.origin) and (log is None or log.origin != file.origin):
         file.path.unlink(missing_ok=True)
 
 
@@ -124,7 +133,7 @@ async def _file_to_begin_with(ctx: Context, at: str) -> AdminKeyFile | None:
 
     Raises Conflict, with nothing written, where admin.key holds the key of another log.
     """
-    while True:
+    for _ in range(limits.BEGIN_ATTEMPTS_MAX):
         origin = await _origin_to_begin_with(ctx, at)
         if origin is None:
             return None
@@ -136,6 +145,7 @@ async def _file_to_begin_with(ctx: Context, at: str) -> AdminKeyFile | None:
             if origin_in(file.path) in {None, origin}:
                 raise
             # Another process made one since: it is looked at again whose that is.
+    raise Unavailable("other processes keep making the admin key", "try again", retry_after_ms=100)
 
 
 async def _origin_to_begin_with(ctx: Context, at: str) -> str | None:

@@ -18,7 +18,8 @@ from cortex.db import migrate, schema, structure
 from cortex.db.connect import Tx, connect, value
 from cortex.db.faults import told
 from cortex.errors import BY_KIND, CortexError, Internal, Invalid, Unavailable
-from cortex.ledger import chain, integrity, memory
+from cortex.ledger import chain, compared, integrity, memory
+from cortex.ledger.compared import WitnessNote
 from cortex.ledger.findings import Finding, Findings, LogChecked, Verification, unforeseen
 from cortex.ledger.keys import NodeKey
 from cortex.memory import textcheck
@@ -57,15 +58,18 @@ class LedgerTask(Struct, frozen=True, kw_only=True):
 
 
 class VerificationTask(LedgerTask, frozen=True, kw_only=True):
-    """The transactions logs, and the texts of their facts if `text`."""
+    """The transactions logs, and the texts of their facts if `text`; against the `notes` that witnesses hold."""
+
+    notes: list[WitnessNote] = []
 
 
 def verify(tx: Tx, task: VerificationTask, progress: Progress) -> Verification:
     """Every pass over every log, on the snapshot of `tx`. What is valid is remembered outside the file."""
     home, database = Path(task.home), Path(task.database)
     kept = NOTHING if task.accept else memory.load(home, database)
+    key = NodeKey(Path(task.key))
     report, remember = examine(
-        tx, NodeKey(Path(task.key)), kept, text=task.text, incremental=task.incremental, progress=progress
+        tx, key, kept, text=task.text, incremental=task.incremental, progress=progress, notes=task.notes
     )
     if report.ok:
         # Another verification may have remembered more meanwhile: what is remembered never shrinks by itself.
@@ -80,13 +84,20 @@ def verify(tx: Tx, task: VerificationTask, progress: Progress) -> Verification:
 
 
 def _longer(one: memory.Remembered, other: memory.Remembered | None) -> memory.Remembered:
-    return one if other is None or (one.size, one.text_size) >= (other.size, other.text_size) else other
+    if other is None:
+        return one
+    chosen = one if (one.size, one.text_size) >= (other.size, other.text_size) else other
+    return structs.replace(chosen, whole_at=max(one.whole_at, other.whole_at))
 
 
 def examine(
-    tx: Tx, key: NodeKey, kept: memory.Memory, *, text: bool, incremental: bool, progress: Progress
-) -> tuple[Verification, list[memory.Remembered]]:
-    """Every pass, against what was `kept`. Returns the report and what is to be remembered if it is good."""
+    tx: Tx, key: NodeKey, kept: memory.Memory, *, text: bool, incremental: bool, progress: Progress,
+    notes: Iterable[WitnessNote] = (),
+) -> tuple[Verification, list[memory.Remembered]]:  # fmt: skip
+    """Every pass, against what was `kept` and what witnesses hold.
+
+    Returns the report and what is to be remembered if it is good.
+    """
     findings = Findings()
     passes = ["schema"]
     states: list[chain.State] = []
@@ -101,6 +112,7 @@ def examine(
         with unforeseen(findings, "the log", "TREE_STATE"):
             states = chain.logs(tx)
             checked, remember = _check_logs(tx, states, kept, key, findings, incremental, progress)
+            compared.compare(tx, states, notes, findings)
         passes += ["integrity", "checkpoints"]
     if text and readable:
         since = {state.id: _texts_checked(kept, state) for state in states if incremental}
@@ -255,37 +267,6 @@ def record(tx: Tx, run: VerificationRun) -> None:
     )
 
 
-class LastRun(Struct, frozen=True, kw_only=True):
-    """The last verification of a log that was written down, and the codes of what it found."""
-
-    log: str
-    at: str
-    ok: bool
-    incremental: bool
-    codes: list[str]
-
-
-def last_runs(tx: Tx) -> list[LastRun]:
-    """The last run of each log, of any process."""
-    rows = tx.execute(
-        "SELECT log, finished_at, ok, incremental, findings FROM vote_integrity_checks WHERE id IN"
-        " (SELECT max(id) FROM vote_integrity_checks GROUP BY log) ORDER BY log"
-    )
-    return [
-        LastRun(log=str(log), at=str(at), ok=bool(ok), incremental=bool(part), codes=_codes(str(findings)))
-        for log, at, ok, part, findings in rows
-    ]
-
-
-def _codes(findings: str) -> list[str]:
-    """The codes of findings as they are written down, each once."""
-    try:
-        found = msgspec.json.decode(findings, type=list[Finding])
-    except msgspec.DecodeError:
-        return []  # somebody changed what was written down
-    return list(dict.fromkeys(finding.code for finding in found))
-
-
 async def verify_in_worker(task: VerificationTask, progress: Progress) -> Verification:
     """The same in a process of its own, so that this one keeps answering. Cancelling ends the process."""
     return await in_worker("cortex.ops.verification", task, Verification, progress)
@@ -309,9 +290,9 @@ async def in_worker(module: str, task: LedgerTask, result: type[R], progress: Pr
             elif "result" in said:
                 return msgspec.convert(said["result"], result)
             else:
-                raise _error(said["error"])
+                raise error_of(said["error"])
         if -await process.wait() in _ENDED_BY_OTHERS:
-            raise Unavailable("the verifying process was ended by somebody", "try again")
+            raise Unavailable("the verifying process was ended by somebody", "try again", limits.WORKER_RETRY_MS)
         raise Internal("the verifying process ended without a result", "look at its messages, then try again")
     finally:
         if process.returncode is None:
@@ -323,8 +304,33 @@ async def in_worker(module: str, task: LedgerTask, result: type[R], progress: Pr
 _ENDED_BY_OTHERS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 
 
-def _error(error: dict[str, str]) -> CortexError:
-    return BY_KIND[error["kind"]](error["message"], error["hint"])
+class _ToldError(Struct, frozen=True):
+    """An error as a worker tells of it."""
+
+    kind: str
+    message: str
+    hint: str
+    retry_after_ms: int | None = None
+
+
+def error_line(error: CortexError) -> _ToldError:
+    """What a worker says of an error."""
+    again = error.retry_after_ms if isinstance(error, Unavailable) else None
+    return _ToldError(error.kind, storable(error.message), storable(error.hint), again)
+
+
+def error_of(told: object) -> CortexError:
+    """The error that a worker told of."""
+    said = msgspec.convert(told, _ToldError, from_attributes=True)
+    kind = BY_KIND[said.kind]
+    if issubclass(kind, Unavailable):
+        return kind(said.message, said.hint, said.retry_after_ms)
+    return kind(said.message, said.hint)
+
+
+def storable(text: str) -> str:
+    """A text that JSON can hold: a path may have bytes that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def work(task_type: type[T], run: Callable[[Tx, T, Progress], Struct]) -> None:
@@ -344,7 +350,7 @@ def work(task_type: type[T], run: Callable[[Tx, T, Progress], Struct]) -> None:
     except (CortexError, apsw.Error, UnicodeError) as error:
         known = told(error, task.database)
         assert isinstance(known, CortexError)
-        say({"error": {"kind": known.kind, "message": known.message, "hint": known.hint}})
+        say({"error": error_line(known)})
 
 
 if __name__ == "__main__":

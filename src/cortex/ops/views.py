@@ -88,7 +88,7 @@ async def show(ctx: Context, request: ShowFact) -> FactView:
 
 def _voted(tx: Tx, fact: Fact) -> dict[str, Any]:
     """The votes on a revision, and what a verdict still lacks where there are some."""
-    log, digest = logs.state(tx), value(tx, _DIGEST, (fact.id, fact.revision))
+    log, digest = logs.sound(tx), value(tx, _DIGEST, (fact.id, fact.revision))
     if log is None or not isinstance(digest, bytes):
         return {"votes": [], "missing": [], "resolution": None}
     held = standing.held(tx, log, fact.id, digest, limits.SHOWN_VOTES)

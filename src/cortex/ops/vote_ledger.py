@@ -9,8 +9,7 @@ from cortex.db.connect import Tx
 from cortex.errors import ClockAhead, CortexError
 from cortex.ledger import merkle
 from cortex.ledger.keys import NodeKey
-from cortex.ops import checking, fields, policies, rotating, signing, vote_verification, witnessing
-from cortex.ops.alerts import Alerts
+from cortex.ops import checking, fields, news, policies, rotating, signing, vote_verification, witnessing
 from cortex.ops.checking import VotesReport
 from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
@@ -18,7 +17,7 @@ from cortex.ops.registry import Cli, Request, Tool, operation
 from cortex.ops.witnessing import StampedNote, StoredCheckpoint, Vouched
 from cortex.plurals import counted
 from cortex.settings import Settings
-from cortex.trust import events, sealing
+from cortex.trust import events, export, sealing
 from cortex.trust import log as logs
 from cortex.trust.apply import Applied
 from cortex.trust.events import LogRestored
@@ -32,7 +31,7 @@ class VoteLogHead(Struct, frozen=True, kw_only=True):
     """The votes log's signed state. `vkey` and `genesis` are what verifiers pin, `note` is a C2SP signed note.
 
     `restored`: the log says now, by the admin key, that it goes on from a backup or with this node's key; `by` is
-    which key that was, where it is one from before a rotation.
+    which key that was, where it is one from before a rotation. `trust` has the lines for a verifier's trust file.
     """
 
     origin: str
@@ -41,10 +40,12 @@ class VoteLogHead(Struct, frozen=True, kw_only=True):
     size: int
     root: str
     note: str
+    trust: list[str]
     restored: bool = False
     by: str | None = None
     witnesses: list[Vouched] = []
     timestamp: StampedNote | None = None
+    notes: list[str] = []
 
     @property
     def exit_code(self) -> int:
@@ -73,10 +74,10 @@ async def init(ctx: Context, request: InitVoteLog) -> VoteLogHead:
     Where the file was put back from a backup, or this node's key is another than the log names, the admin key says
     in the log that it goes on from here.
     """
-    await signing.ensure_log(ctx)
+    begun = await signing.ensure_log(ctx)
     restored, by = await _go_on(ctx, confirmed=request.confirm_clock)
     head, _ = await _seal(ctx, restored=restored)
-    return structs.replace(head, by=by)
+    return structs.replace(head, by=by, notes=news.begun(ctx, head.origin) if begun else [])
 
 
 async def _go_on(ctx: Context, *, confirmed: bool) -> tuple[bool, str | None]:
@@ -99,7 +100,8 @@ async def _go_on(ctx: Context, *, confirmed: bool) -> tuple[bool, str | None]:
         event = restored_event(log, admin, ctx.node_key.vkey(log.origin), at, event_id)
         return Proposal(event, _gone_on)
 
-    return await ctx.journal.order(decide), by
+    done = await ctx.journal.order(decide)
+    return done, by if done else None
 
 
 def interrupt(tx: Tx, settings: Settings, key: NodeKey) -> str | None:
@@ -187,16 +189,7 @@ async def checkpoint(ctx: Context, request: MakeVoteCheckpoint) -> VoteLogHead:
     vouched = await witnessing.vouched(ctx, found, wanted=request.witness)
     stamp = await witnessing.stamped(ctx, found) if request.timestamp else None
     last = await ctx.database.read(lambda tx: witnessing.sealed(tx, "votes", 0, found.size))
-    return VoteLogHead(
-        origin=head.origin,
-        vkey=head.vkey,
-        genesis=head.genesis,
-        size=head.size,
-        root=head.root,
-        note=last.note,
-        witnesses=vouched,
-        timestamp=stamp,
-    )
+    return structs.replace(head, note=last.note, witnesses=vouched, timestamp=stamp)
 
 
 async def _seal(ctx: Context, *, restored: bool = False) -> tuple[VoteLogHead, StoredCheckpoint]:
@@ -210,6 +203,7 @@ async def _seal(ctx: Context, *, restored: bool = False) -> tuple[VoteLogHead, S
             size=log.size,
             root=log.root.hex(),
             note=note,
+            trust=export.trust_lines(tx, log),
             restored=restored,
         )
         return head, StoredCheckpoint("votes", 0, log.size, note)
@@ -251,7 +245,7 @@ async def verify(ctx: Context, request: VerifyVotes) -> VotesReport:
         ctx, incremental=request.incremental, signed=request.signatures, policy=request.policy, text=request.text
     )
     receipts = [fields.path_of(name) for name in request.receipts] if request.receipts else None
-    return await checking.votes(ctx, task, Alerts(ctx.settings), receipts)
+    return await checking.votes(ctx, task, receipts)
 
 
 class AcceptVotes(Request[VotesReport], frozen=True, kw_only=True):
@@ -273,4 +267,4 @@ async def accept(ctx: Context, request: AcceptVotes) -> VotesReport:
     does not bear out are then put aside, if all else is valid. What witnesses have seen, they do not forget.
     """
     task = vote_verification.task_of(ctx, incremental=False, accept=True)
-    return await checking.votes(ctx, task, Alerts(ctx.settings), set_aside=True)
+    return await checking.votes(ctx, task, set_aside=True)

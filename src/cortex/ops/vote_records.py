@@ -20,7 +20,7 @@ from cortex.ops import fields, saving
 from cortex.ops.balloting import kept_reason
 from cortex.ops.context import Context
 from cortex.ops.registry import Cli, Request, Tool, operation
-from cortex.trust import export, keyfiles, outside, receipts, sealing
+from cortex.trust import export, keyfiles, receipts, sealing
 from cortex.trust import log as logs
 from cortex.trust.receipt import AgentReceipt
 from cortex.trust.reputation import UNIT
@@ -71,7 +71,7 @@ async def export_votes(ctx: Context, request: ExportVotes) -> ExportedVotes:
     files.refuse_existing(target)
 
     def begin(tx: Tx) -> int:
-        note = sealing.seal(tx, logs.needed(tx), ctx.node_key)
+        note = sealing.handed_out(tx, logs.needed(tx), ctx.node_key)
         return _begin_export(tx, checkpoint.parse(note)[0], (at, ctx.caller.actor, str(target.absolute()), form))
 
     # Before there is a file: what a crash leaves behind is listed too.
@@ -84,18 +84,16 @@ async def export_votes(ctx: Context, request: ExportVotes) -> ExportedVotes:
         bundles.write(found, target, form)
         made.append(target)
         head, _ = checkpoint.parse(found.notes[-1])
-        genesis = merkle.leaf_hash(logs.leaf_at(tx, log.origin, 0))
         return ExportedVotes(
             path=str(target.absolute()),
             format=form,
             entries=head.size,
-            unsigned=log.size - head.size,
+            unsigned=max(0, log.size - head.size),
             checkpoints=len(found.notes),
             origin=log.origin,
             root=head.root.hex(),
             digest=bundles.digest(target, form).hex(),
-            # Checkpoints of before the log was restored are signed by the key of that time.
-            trust=[*(f"log {vkey}" for vkey in outside.vkeys(tx, log)), f"genesis {genesis.hex()}"],
+            trust=export.trust_lines(tx, log),
             verifier=str(offline.__file__),
         )
 
@@ -381,7 +379,7 @@ def _complete(ctx: Context, made: ProofOfVote, agent: str) -> None:
     try:
         if files.found(place) is None and files.found(own) is None:
             return
-        held = receipts.latest(place, {again.id}).get(again.id)
+        held = receipts.latest(place, again.id).get(again.id)
         if held is None or held.leaf != made.leaf or held.proof is None:
             told = made.disclosure
             if told is not None:

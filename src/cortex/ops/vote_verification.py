@@ -151,7 +151,8 @@ def _longer(one: RememberedVotes, other: RememberedVotes | None) -> RememberedVo
     if other is None or one.origin != other.origin:
         return one
     ours, theirs = ((log.size, log.signed_size, log.text_size) for log in (one, other))
-    return one if ours >= theirs else other
+    chosen = one if ours >= theirs else other
+    return structs.replace(chosen, whole_at=max(one.whole_at, other.whole_at))
 
 
 def examine(

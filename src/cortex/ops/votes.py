@@ -10,10 +10,9 @@ from msgspec import Meta, Struct
 
 from cortex import limits
 from cortex.db.connect import Tx
-from cortex.errors import CortexError, Invalid, KeyNotValid
+from cortex.errors import Corrupt, CortexError, Invalid, KeyNotValid, NotFound
 from cortex.memory import votable
-from cortex.memory.votable import Votable
-from cortex.ops import fields, news, rotating, signing
+from cortex.ops import fields, news, rotating
 from cortex.ops.balloting import (
     DecidedVote,
     Deciding,
@@ -29,32 +28,15 @@ from cortex.ops.context import Context
 from cortex.ops.journal import EventsOrdered, Proposal
 from cortex.ops.registry import Cli, Request, Tool, operation
 from cortex.ops.settled import PersonsWord, persons_word
+from cortex.ops.tallied import Tally, as_fields, tally
 from cortex.trust import keyfiles, promise, receipt_marks, receipts, standing
 from cortex.trust import log as logs
 from cortex.trust.apply import Applied
 from cortex.trust.events import Ballot, Signed
 from cortex.trust.log import Log
 from cortex.trust.receipt import AgentReceipt
-from cortex.trust.standing import Standing
-from cortex.trust.tally import Verdict
 
 _GROUP = "Trust"
-
-
-class Tally(Struct, frozen=True, kw_only=True):
-    """Where the newest revision of a fact stands. `sigma` is the weighted sum of its votes."""
-
-    fact: str
-    revision: int
-    digest: str
-    verdict: Verdict
-    resolved: bool
-    consensus_score: float
-    sigma: float
-    rule: str
-    since: str | None
-    due: Annotated[str | None, Meta(description="When the voters will be judged by this verdict.")]
-    missing: Annotated[list[str], Meta(description="What a verdict still lacks.")]
 
 
 class CountedVote(Tally, frozen=True, kw_only=True):
@@ -150,7 +132,22 @@ async def cast_batch(ctx: Context, request: CastVotes) -> CountedVotes:
 
 
 async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) -> list[CountedVote]:
-    await signing.ensure_log(ctx)
+    if ctx.keyring.origin is not None:
+        try:
+            return await _with_news(ctx, *await _ordered(ctx, votes, key_file), [])
+        except NotFound:
+            if await ctx.database.read(logs.state) is not None:
+                raise
+            ctx.keyring.forget()  # a backup from before the log came back
+    async with news.beginning(ctx) as began:
+        counted, registered = await _ordered(ctx, votes, key_file)
+    return await _with_news(ctx, counted, registered, began)
+
+
+async def _ordered(
+    ctx: Context, votes: Sequence[NewVote], key_file: str | None
+) -> tuple[list[CountedVote], list[Signed]]:
+    """The votes in the log, and the agents that they registered."""
     key = None if key_file is None else await asyncio.to_thread(brought, key_file, votes[0].agent)
     ballots = [ballot_of(vote) for vote in votes]
     at, made = ctx.now(), [(vote.vote_id or ctx.new_id(), ctx.new_salt() if vote.reason else b"") for vote in votes]
@@ -192,16 +189,16 @@ async def _cast(ctx: Context, votes: Sequence[NewVote], key_file: str | None) ->
         held = await keys_for(ctx, own, key)
         with rotating.no_other_key(own):
             counted = await ctx.journal.order(decide)
-    counted = [await _promised(ctx, *vote) for vote in zip(counted, kept, leaves, strict=True)]
-    return await _with_news(ctx, counted, registered) if registered else counted
+    return [await _promised(ctx, *vote) for vote in zip(counted, kept, leaves, strict=True)], registered
 
 
-async def _with_news(ctx: Context, counted: list[CountedVote], registered: list[Signed]) -> list[CountedVote]:
-    """The answers, the first one of each agent that is new to the log with a note about it."""
-    told = await ctx.database.read(lambda tx: news.registered(tx, registered))
-    first = counted[0]
-    # The agents stand before the votes in the log.
-    began = [] if first.repeated else news.begun(ctx, first.origin, first.entry - len(registered))
+async def _with_news(
+    ctx: Context, counted: list[CountedVote], registered: list[Signed], began: list[str]
+) -> list[CountedVote]:
+    """The answers, the first with what is to say of a log that began, and that of each new agent with a note."""
+    if not began and not registered:
+        return counted
+    told = await ctx.database.read(lambda tx: news.registered(ctx, tx, registered))
     answers = []
     for vote in counted:
         notes = [*began, *(note for note in (told.pop(vote.agent, None),) if note is not None), *vote.notes]
@@ -226,12 +223,13 @@ def _answer(tx: Tx, log: Log, vote: DecidedVote, event: Ballot, done: Applied) -
     replaced = False
     if done.repeated or done.level is None or done.weight_e6 is None:
         held = standing.one(tx, log, event.fact, bytes.fromhex(event.fact_digest), event.agent)
-        assert held is not None, "an applied vote is among the current ones"
+        if held is None:
+            raise Corrupt(f"the vote {event.id} is in the log and in no tally", logs.EDITED)
         level, weighed, replaced = held.level, (held.weight, held.contribution, held.why_zero), held.entry != done.idx
     else:
         level, weighed = done.level, standing.cast(log, event.vote, done.weight_e6, done.level, found.sums)
     return CountedVote(
-        **_fields(vote.on, found),
+        **as_fields(vote.on, found),
         agent=event.agent,
         level=level,
         vote=event.vote,
@@ -261,27 +259,6 @@ def _notes(event: Ballot, vote: DecidedVote, *, replaced: bool) -> list[str]:
     return notes
 
 
-def tally(tx: Tx, log: Log | None, on: Votable) -> dict[str, Any]:
-    """The fields of a Tally."""
-    return _fields(on, standing.of(tx, log, on.fact, on.digest))
-
-
-def _fields(on: Votable, found: Standing) -> dict[str, Any]:
-    return {
-        "fact": on.fact,
-        "revision": on.revision,
-        "digest": on.digest.hex(),
-        "verdict": found.verdict,
-        "resolved": found.resolved,
-        "consensus_score": found.consensus_score,
-        "sigma": found.sigma,
-        "rule": found.rule,
-        "since": found.since,
-        "due": found.due,
-        "missing": found.missing,
-    }
-
-
 async def _promised(ctx: Context, counted: CountedVote, decided: DecidedVote, leaf: bytes) -> CountedVote:
     """The answer to a vote that its agent signed, with the log's promise; the agent's own file keeps both.
 
@@ -301,6 +278,8 @@ async def _promised(ctx: Context, counted: CountedVote, decided: DecidedVote, le
     place = keyfiles.receipts_path(ctx.settings.home, counted.origin, counted.agent)
     try:
         await asyncio.to_thread(_keep, place, receipt, again=counted.repeated)
+        if reason is not None and (await ctx.database.read(lambda tx: kept_reason(tx, counted.vote_id)))[1] is None:
+            await asyncio.to_thread(receipts.drop_reasons, place, counted.fact)  # the fact was forgotten just now
     except CortexError as error:
         # The vote is in the ledger: that its receipt could not be kept is for the agent to know, and no failure of it.
         note = f"the receipt could not be kept: {error.message}"
@@ -310,7 +289,7 @@ async def _promised(ctx: Context, counted: CountedVote, decided: DecidedVote, le
 
 def _keep(place: Path, receipt: AgentReceipt, *, again: bool) -> None:
     """Add a receipt to the agent's own; for a vote that is told again only where the first time left none."""
-    if not again or receipt_marks.lacks(place, receipt.id, receipt.idx):
+    if not again or receipt_marks.lacks(place, receipt.id, receipt.idx, receipt.leaf):
         receipts.append(place, receipt)
 
 
@@ -359,7 +338,7 @@ async def read(ctx: Context, request: ReadVotes) -> FactVotes:
 
     def run(tx: Tx) -> FactVotes:
         on = votable.newest(tx, request.id, retracted=True)
-        log = logs.state(tx)
+        log = logs.sound(tx)
         votes = [] if log is None else standing.held(tx, log, on.fact, on.digest, request.limit)
         counts: Any = tx.execute(
             "SELECT count(*) FILTER (WHERE digest = ?2), count(*) FILTER (WHERE digest <> ?2) FROM vote_current"

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cortex import limits, times
 from cortex.db.connect import Tx
-from cortex.errors import ClockAhead, Conflict, Forbidden, IdConflict, KeyNotValid, NotFound, WrongLog
+from cortex.errors import Conflict, Forbidden, IdConflict, KeyNotValid, NotFound, WrongLog
 from cortex.trust import events, judging, policy, reputation
 from cortex.trust import log as logs
 from cortex.trust.events import (
@@ -28,8 +27,6 @@ from cortex.trust.events import (
 )
 from cortex.trust.log import Appended, Log
 from cortex.trust.policy import Policy
-
-_JUMP_MICROS = limits.CLOCK_JUMP_DAYS * times.DAY_MICROS
 
 # Puts a leaf in its place; a verification, which has the leaves, keeps none.
 Append = Callable[[Tx, Log, Signed, str, int | None], Appended]
@@ -116,11 +113,8 @@ def _known(tx: Tx, log: Log, signed: Signed, exact: bool) -> Applied | None:
 
 
 def _check_time(log: Log, ts: str) -> None:
-    if times.micros(ts) - times.micros(log.ts) > _JUMP_MICROS:
-        raise ClockAhead(
-            f"it is {ts} by the clock, more than {limits.CLOCK_JUMP_DAYS} days after the last event ({log.ts})",
-            "if the clock is right, say so with the admin key: `cortex vote-ledger confirm-clock`",
-        )
+    if logs.jumps(log, ts):
+        raise logs.jumped(log, ts, "say so with the admin key: `cortex vote-ledger confirm-clock`")
 
 
 def _vote(tx: Tx, log: Log, signed: Signed, event: Ballot, rules: Policy, ts: str, append: Append) -> Applied:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from cortex.db.connect import Tx, integer
+from cortex.ledger import merkle
 from cortex.ledger.export import Bundle, counted
 from cortex.progress import Progress
 from cortex.trust import log as logs
+from cortex.trust import outside
 from cortex.trust.log import Log
 
 # `idx` is what findings and proofs call an entry; the row that people see in the file is one more.
@@ -54,3 +56,9 @@ def bundle(tx: Tx, log: Log, progress: Progress) -> Bundle:
 def signed_size(tx: Tx) -> int:
     """How many leaves the last checkpoint covers: what comes after, nobody signed for yet."""
     return integer(tx, "SELECT coalesce(max(tree_size), 0) FROM vote_checkpoints")
+
+
+def trust_lines(tx: Tx, log: Log) -> list[str]:
+    """The lines for a verifier's trust file: the keys of the log, also those of before it was restored, and entry 0."""
+    genesis = merkle.leaf_hash(logs.leaf_at(tx, log.origin, 0))
+    return [*(f"log {vkey}" for vkey in outside.vkeys(tx, log)), f"genesis {genesis.hex()}"]

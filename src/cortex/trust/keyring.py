@@ -56,7 +56,9 @@ class Keyring:
         return held
 
     def forget(self) -> None:
-        """Read every key anew when it is next asked for: another process may have rotated it."""
+        """Read everything anew when next asked for it: a key may have been rotated elsewhere, or the file restored."""
+        self.origin = None
+        self.registered.clear()
         self._held.clear()
 
 

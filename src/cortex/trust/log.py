@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
-from cortex import canonical, limits
+from cortex import canonical, limits, times
 from cortex.db.connect import Tx, value
-from cortex.errors import Corrupt, Invalid, NotFound
+from cortex.errors import ClockAhead, Corrupt, Invalid, NotFound
 from cortex.ledger import merkle
-from cortex.trust import events
+from cortex.trust import events, policy
 from cortex.trust.events import Ballot, Signed
 
 LOG = "votes"
@@ -19,6 +19,8 @@ LEAF_COLUMNS = (
     "id, kind, fact_id, agent_id, vote, weight_e6, event_id, key, author, fact_digest, reason_digest, at, event,"
     " timestamp, signature, v, prev_hash, hash"
 )
+
+EDITED = "`cortex vote-ledger verify` says what was changed; `cortex restore FROM` puts a backup in its place"
 
 _text = encode_basestring
 
@@ -65,14 +67,36 @@ def prefix(node: str) -> str:
 
 
 def state(tx: Tx) -> Log | None:
-    """The state of the votes log; None where there is none yet."""
+    """The state row of the votes log, whatever stands in it; None where there is none yet."""
     row: Any = tx.execute(_STATE).fetchone()
     return None if row is None else Log(*row)
 
 
+def sound(tx: Tx) -> Log | None:
+    """The state of the votes log; None where there is none yet. Raises Corrupt for a row that no log has."""
+    log = state(tx)
+    if log is not None:
+        policy.decode(log.policy)
+        timed = times.is_stored(log.ts) if log.size else log.ts == ""
+        if not timed or not 0 <= log.votes <= log.size <= limits.SEQ_MAX:
+            raise Corrupt("the state row of the votes log is not as Cortex writes it", EDITED)
+    return log
+
+
+def jumps(log: Log, at: str) -> bool:
+    """Whether more time went by since the last event than one clock is believed, CLOCK_JUMP_DAYS."""
+    return times.micros(at) - times.micros(log.ts) > limits.CLOCK_JUMP_DAYS * times.DAY_MICROS
+
+
+def jumped(log: Log, at: str, hint: str) -> ClockAhead:
+    """The error for a jump, with what to do if the clock is right."""
+    told = f"it is {at} by the clock, more than {limits.CLOCK_JUMP_DAYS} days after the last event ({log.ts})"
+    return ClockAhead(told, f"if the clock is right, {hint}")
+
+
 def needed(tx: Tx) -> Log:
-    """The state of the votes log. Raises NotFound where there is none."""
-    found = state(tx)
+    """As `sound`. Raises NotFound where there is none."""
+    found = sound(tx)
     if found is None:
         raise NotFound("this file has no votes log yet", "`cortex vote-ledger init` begins one")
     return found
@@ -198,6 +222,11 @@ def leaf_at(tx: Tx, origin: str, idx: int) -> bytes:
     if row is None:
         raise Invalid(f"the votes log has no leaf {idx}", "ask for an index below its size")
     return encode_row(row, origin)
+
+
+def root_at(tx: Tx, size: int) -> bytes:
+    """The root over the first leaves, by the stored nodes and hashes. Raises Corrupt where one is not there."""
+    return merkle.root_at(nodes(tx), size)
 
 
 def nodes(tx: Tx) -> merkle.Get:

@@ -4,21 +4,27 @@ Whoever calls this reads what is held outside first, and the log on a later snap
 missing then was there.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cortex import files
 from cortex.db.connect import Tx
 from cortex.errors import Corrupt, CortexError, NotFound, Unavailable
 from cortex.ledger import checkpoint, merkle, proof
-from cortex.ledger.findings import PASSING, UNFORESEEN, Findings
+from cortex.ledger.findings import PASSING, UNFORESEEN, Findings, unforeseen
 from cortex.trust import events, keyfiles, promise, receipts, sealing
 from cortex.trust import log as logs
 from cortex.trust.events import Genesis, LogRestored
 from cortex.trust.log import Log
 from cortex.trust.receipt import AgentReceipt
+
+# Receipts, or some that are put aside or were copied. What is hidden is of other programs, or of an agent so named.
+_KEPT = re.compile(r".+\.receipts(?:\.before-[0-9]+)?|[^.].*\.receipts.*")
+# A file that is to take the place of one of these, as `files` names it.
+_BEGUN = re.compile(r"\.((.+\.receipts)(?:\.before-[0-9]+)?)\.[a-z0-9_]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,38 @@ class HeldNote:
     note: str
 
 
+class ReceiptPlace(NamedTuple):
+    """Where receipts put a ballot: the ballot's key, the entry, and the hash of its leaf."""
+
+    ballot: str
+    idx: int
+    hashed: bytes
+
+
+@dataclass(slots=True)
+class Claim:
+    """What the receipts of one place come to: whose it is, and whether a key of the log signed for it."""
+
+    vote: str
+    proved: bool = False
+    promised: bool = False
+
+
+@dataclass(slots=True)
+class Doubtful:
+    """The receipts of one file that the log may not bear out: `last` has the last one of each ballot, by its key."""
+
+    path: Path
+    claims: dict[ReceiptPlace, Claim] = field(default_factory=dict)
+    last: dict[str, AgentReceipt] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class ReceiptsChecked:
     """How many receipts were compared; those of other logs; those of entries that are not there yet.
 
-    `unfit` are those that the log does not bear out, by their files and the ids of their ballots, if they are `wanted`.
+    `unfit` are those that the log does not bear out, by their files and the keys of their ballots, if they are
+    `wanted`.
     """
 
     wanted: bool = False
@@ -57,13 +90,18 @@ def own_files(home: Path, origin: str) -> list[Path]:
     Raises Unavailable where their folder cannot be read: a glob would say that there are none.
     """
     try:
-        folder = home / "agents" / keyfiles.log_folder(origin)
+        return [path for path in _listed(home, origin) if path.name.endswith(".receipts")]
     except Corrupt:
         return []  # no log is called so, which the integrity pass says
+
+
+def _listed(home: Path, origin: str) -> list[Path]:
+    """What lies in the folder of the agents of a log. Raises Corrupt for a name that no log has."""
+    folder = home / "agents" / keyfiles.log_folder(origin)
     if files.found(folder) is None:
         return []
     try:
-        return sorted(path for path in folder.iterdir() if path.name.endswith(".receipts"))
+        return sorted(folder.iterdir())
     except OSError as error:
         raise Unavailable(f"{folder} cannot be read ({error.strerror})", "make it readable for its owner") from None
 
@@ -74,23 +112,40 @@ def drop_reasons(home: Path, origin: str, fact: str) -> list[str]:
     Returns what could not be done.
     """
     told: list[str] = []
+    done: set[Path] = set()
     try:
-        folder = home / "agents" / keyfiles.log_folder(origin)
-    except Corrupt as error:
-        return [f"receipts may still hold reasons of votes on it: {error.message}"]
-    for path in sorted(folder.glob("*.receipts*")) if files.found(folder) is not None else []:
-        try:
-            receipts.drop_reasons(path, fact)
-        except NotFound:
-            continue  # put aside just now, or removed
-        except CortexError as error:
-            told.append(f"{path} may still hold reasons of votes on it: {error.message}")
+        # And what was put aside meanwhile; what others began since holds no more than what they put it in the place of.
+        while new := [
+            path for path in _listed(home, origin) if path not in done and (not done or _KEPT.fullmatch(path.name))
+        ]:
+            done.update(new)
+            told += [left for path in new if (left := _without_reasons(path, fact)) is not None]
+    except CortexError as error:
+        told.append(f"receipts may still hold reasons of votes on it: {error.message}")
     return told
+
+
+def _without_reasons(path: Path, fact: str) -> str | None:
+    """Take the reasons of votes on a fact out of a file. Returns why that could not be done, None where it was.
+
+    What a process that was killed left half written is removed. Where one is at work still, it ends before that.
+    """
+    begun = _BEGUN.fullmatch(path.name)
+    try:
+        if _KEPT.fullmatch(path.name):
+            receipts.drop_reasons(path, fact)
+        elif begun is not None:
+            receipts.remove_left(path, [path.with_name(name) for name in begun.groups()])
+    except NotFound:
+        pass  # put aside just now, or removed
+    except CortexError as error:
+        return f"{path} may still hold reasons of votes on it: {error.message}"
+    return None
 
 
 def held_in(paths: Iterable[Path]) -> list[HeldReceipt]:
     """What the files say of each ballot last. Raises NotFound, Corrupt and Unavailable as `receipts` does."""
-    return [HeldReceipt(path, receipt) for path in paths for receipt in receipts.latest(path).values()]
+    return [HeldReceipt(path, receipt) for path in paths for receipt in receipts.ballots(path).values()]
 
 
 class Outside:
@@ -117,11 +172,21 @@ class Outside:
         at = _Comparing(tx, log, self._findings, self._own, self._checked)
         return [at.doubts(receipt) for receipt in held]
 
-    def receipts(self, tx: Tx, log: Log, held: Iterable[HeldReceipt]) -> None:
-        """Compare all that is known of some ballots with the log, on a snapshot that is later than that."""
+    def weigh(self, tx: Tx, log: Log, held: Iterable[AgentReceipt], doubtful: Doubtful) -> None:
+        """Add to what is doubtful some receipts that are. None can take away what another one of the place shows."""
         at = _Comparing(tx, log, self._findings, self._own, self._checked)
         for receipt in held:
-            at.receipt(receipt)
+            with unforeseen(self._findings, "the receipts", origin=log.origin):
+                at.weigh(receipt, doubtful.claims)
+            if self._checked.wanted:
+                doubtful.last[receipt.key] = receipt
+
+    def receipts(self, tx: Tx, log: Log, doubtful: Doubtful, places: Iterable[ReceiptPlace]) -> None:
+        """Compare some of the places with the log, on a snapshot that is later than the receipts."""
+        at = _Comparing(tx, log, self._findings, self._own, self._checked)
+        for place in places:
+            with unforeseen(self._findings, "the receipts", origin=log.origin):
+                at.receipt(doubtful, place)
 
 
 class _Comparing:
@@ -139,18 +204,25 @@ class _Comparing:
         there = receipt.idx < self._log.size
         return not there or self._leaf_hash(receipt.idx) != merkle.leaf_hash(receipt.leaf.encode())
 
-    def receipt(self, held: HeldReceipt) -> None:
-        """Compare a receipt of this log with it."""
-        receipt = held.receipt
-        hashed = merkle.leaf_hash(receipt.leaf.encode())
-        if receipt.idx < self._log.size:
-            if self._leaf_hash(receipt.idx) != hashed:
-                broken = receipt.proof is None and self._promised(receipt, hashed)
-                self._add("PROMISE_BROKEN" if broken else "RECEIPT_MISSING", held, "another entry stands in its place")
-        elif self._proved(receipt, hashed):
-            self._add("RECEIPT_MISSING", held, f"the log has {self._log.size} entries")
-        elif held.path in self._own and self._promised(receipt, hashed):
-            self._add("PROMISE_BROKEN", held, f"the log has {self._log.size} entries")
+    def weigh(self, receipt: AgentReceipt, claims: dict[ReceiptPlace, Claim]) -> None:
+        """Add a receipt to what is claimed of its place."""
+        place = ReceiptPlace(receipt.key, receipt.idx, merkle.leaf_hash(receipt.leaf.encode()))
+        claim = claims.setdefault(place, Claim(receipt.id))
+        claim.proved = claim.proved or self._proved(receipt, place.hashed)
+        claim.promised = claim.promised or (not claim.proved and self._promised(receipt, place.hashed))
+
+    def receipt(self, doubtful: Doubtful, place: ReceiptPlace) -> None:
+        """Compare what receipts say of a place with the log."""
+        claim = doubtful.claims[place]
+        if place.idx < self._log.size:
+            if self._leaf_hash(place.idx) != place.hashed:
+                broken = claim.promised and not claim.proved
+                code = "PROMISE_BROKEN" if broken else "RECEIPT_MISSING"
+                self._add(code, doubtful, place, "another entry stands in its place")
+        elif claim.proved:
+            self._add("RECEIPT_MISSING", doubtful, place, f"the log has {self._log.size} entries")
+        elif claim.promised and doubtful.path in self._own:
+            self._add("PROMISE_BROKEN", doubtful, place, f"the log has {self._log.size} entries")
         else:
             self.checked.ahead += 1
 
@@ -184,15 +256,10 @@ class _Comparing:
             return None  # the integrity pass says what is wrong with it
 
     def _root_at(self, size: int) -> bytes | None:
-        get, range_, start = logs.nodes(self._tx), [], 0
         try:
-            for level in reversed(range(size.bit_length())):
-                if size >> level & 1:
-                    range_.append(get(level, start >> level))
-                    start += 1 << level
+            return logs.root_at(self._tx, size)
         except CortexError:
-            return None
-        return merkle.range_root(range_, size)
+            return None  # the integrity pass says what is wrong with it
 
     def _promised(self, receipt: AgentReceipt, hashed: bytes) -> bool:
         """Whether a key of the log promised the place of the entry."""
@@ -220,12 +287,11 @@ class _Comparing:
             self._vkeys = vkeys(self._tx, self._log)
         return self._vkeys
 
-    def _add(self, code: str, held: HeldReceipt, told: str) -> None:
-        receipt = held.receipt
+    def _add(self, code: str, doubtful: Doubtful, place: ReceiptPlace, told: str) -> None:
         if self.checked.wanted:
-            self.checked.unfit.setdefault(held.path, {})[receipt.id] = receipt
-        told = f"the vote {receipt.id[:64]} of which {held.path.name} has a receipt: {told}{self._cause(receipt.idx)}"
-        self._fail(code, told, receipt.idx)
+            self.checked.unfit.setdefault(doubtful.path, {})[place.ballot] = doubtful.last[place.ballot]
+        named = f"the vote {doubtful.claims[place].vote[:64]} of which {doubtful.path.name} has a receipt"
+        self._fail(code, f"{named}: {told}{self._cause(place.idx)}", place.idx)
 
     def _cause(self, entry: int) -> str:
         """What the log itself says of why an entry that was there before is not: it was put back."""
@@ -270,11 +336,16 @@ def vkeys(tx: Tx, log: Log) -> list[str]:
 
 def _keyed(tx: Tx) -> Iterator[Genesis | LogRestored]:
     """The events that name a key for the log, the first one first."""
-    rows: Any = tx.execute("SELECT kind, event FROM vote_ledger WHERE kind IN ('genesis', 'restored') ORDER BY id")
+    # As bytes: a text that is no UTF-8 would end the reading.
+    rows: Any = tx.execute(
+        "SELECT kind, CAST(event AS BLOB) FROM vote_ledger WHERE kind IN ('genesis', 'restored') ORDER BY id"
+    )
     for kind, event in rows:
         try:
-            decoded = events.decode(kind, (event or "").encode())
-        except CortexError:
+            decoded = events.decode(kind, event or b"")
+        except PASSING:
+            raise
+        except UNFORESEEN:
             continue  # the integrity pass says what is wrong with it
         assert isinstance(decoded, Genesis | LogRestored), "these kinds are these events"
         yield decoded

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from cortex.errors import Corrupt
+
 Level = Literal["untrusted", "standard", "trusted"]
 Rule = Literal["weighted", "linear"]
 
@@ -59,5 +61,9 @@ def encode(policy: Policy) -> str:
 
 @lru_cache(maxsize=64)
 def decode(text: str) -> Policy:
-    """The policy of a state row or an event."""
-    return msgspec.json.decode(text, type=Policy)
+    """The policy of a state row or an event. Raises Corrupt for what is none."""
+    try:
+        return msgspec.json.decode(text, type=Policy)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        hint = "`cortex vote-ledger verify` says what was changed"
+        raise Corrupt(f"the policy of the votes log cannot be read ({error})", hint) from None

@@ -85,6 +85,44 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def changing(path: Path, flags: int, absent_hint: str) -> Iterator[int]:
+    """A handle of a file that is only added to or replaced: nobody else does either meanwhile.
+
+    The lock is on the file itself. Raises NotFound and Unavailable as `opened` does.
+    """
+    for _ in range(limits.RECEIPT_TRIES_MAX):
+        with ExitStack() as stack:
+            handle = opened(path, flags, absent_hint)
+            stack.callback(os.close, handle)
+            stack.enter_context(locked(handle, path))
+            # Whoever had the lock before may have replaced it: then this handle is of a file that has no name.
+            if _is_still(handle, path):
+                yield handle
+                return
+    raise Unavailable(f"{path} is replaced all the time", "find the process that does it")
+
+
+def opened(path: Path, flags: int, absent_hint: str) -> int:
+    """A handle of a regular file, made with its folders where the flags say so.
+
+    A pipe does not keep us waiting; Windows must not translate newlines.
+    """
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        if flags & os.O_CREAT:
+            make_folder(path.parent)
+        handle = os.open(path, flags, 0o600)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"{path} is not there", absent_hint) from None
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be opened ({error.strerror})", "check who owns it") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise Unavailable(f"{path} is not a regular file", "move it away")
+    return handle
+
+
 def next_of(path: Path) -> Path:
     """Where the key that is to take the place of `path` waits."""
     return path.with_name(f"{path.name}.next")
@@ -121,6 +159,11 @@ def refuse_link(path: Path) -> None:
     """Raise Conflict where `path` is a link: to replace it would leave the old key where the link leads."""
     if path.is_symlink():
         raise Conflict(f"{path} is a link", "rotate the file it leads to, and keep both in one folder")
+
+
+def _is_still(handle: int, path: Path) -> bool:
+    at = files.found(path)
+    return at is not None and os.path.samestat(at, os.fstat(handle))
 
 
 def _unreadable(path: Path, error: OSError) -> Unavailable:

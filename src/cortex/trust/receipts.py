@@ -6,14 +6,12 @@ back. A file is replaced only to put receipts aside, or to take out the reasons 
 
 import io
 import os
-import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from msgspec import UNSET
 
 from cortex import files, limits
 from cortex.errors import Corrupt, Invalid, NotFound, TooLarge, Unavailable
@@ -25,6 +23,7 @@ _BEGINNING = b'{"ballot":'
 _BLOCK_BYTES = 1 << 16
 
 _hint = "compare with a copy of the file; what the lines before it hold is in order"
+_absent = "receipts come with votes"
 
 _decoder = msgspec.json.Decoder(AgentReceipt)
 # Bytes that are no UTF-8 and depth are not told as a DecodeError.
@@ -39,7 +38,7 @@ def append(path: Path, receipt: AgentReceipt) -> None:
     """
     line = _line(receipt)
     try:
-        with _alone(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as handle:
+        with private.changing(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, _absent) as handle:
             _append(handle, path, line)
     except OSError as error:
         raise Unavailable(
@@ -59,10 +58,13 @@ def read(path: Path) -> Iterator[AgentReceipt]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator["ReceiptsFile | None"]:
-    """The file as it is now, to be read; None where there is none."""
+def opened(path: Path, odd: list[Corrupt] | None = None) -> Iterator["ReceiptsFile | None"]:
+    """The file as it is now, to be read; None where there is none.
+
+    With `odd` lines that are no receipts are passed over: what is wrong with them is added to it.
+    """
     try:
-        handle = _opened(path, os.O_RDONLY)
+        handle = private.opened(path, os.O_RDONLY, _absent)
     except NotFound:
         yield None
         return
@@ -71,9 +73,9 @@ def opened(path: Path) -> Iterator["ReceiptsFile | None"]:
             # Whole lines never change again. Only what follows them may, so it is read while nobody appends.
             with locked(handle, path):
                 size = os.fstat(handle).st_size
-                end = _end_of_lines(handle, path, size)
+                end = _end_of_lines(handle, path, size) if odd is None else _end_of_all(handle, path, size, odd)
                 tail = _read_at(handle, size - end, end)
-            yield ReceiptsFile(file, path, end, tail)
+            yield ReceiptsFile(file, path, end, tail, odd)
         except OSError as error:
             raise Unavailable(f"{path} cannot be read ({error.strerror})", "check the disk") from None
 
@@ -86,17 +88,23 @@ class ReceiptsFile:
     path: Path
     end: int
     tail: bytes
+    odd: list[Corrupt] | None = None
 
     def placed(self, start: int = 0, mentioning: bytes = b"") -> Iterator[tuple[int, AgentReceipt]]:
         """Each receipt from the line on that begins at `start`, with where its line begins.
 
         With `mentioning` only those whose line holds that; far quicker than reading every receipt.
         """
-        return _placed(self.file, self.path, self.end, self.tail, start, mentioning)
+        return _placed(self.file, self.path, self.end, self.tail, start, mentioning, self.odd)
 
-    def at(self, places: Iterable[int]) -> dict[str, AgentReceipt]:
-        """As `latest`, of what the lines say that begin at these places; once all were read that are to be."""
-        return _latest(self.path, (self._line_at(place) for place in places))
+    def of(self, ballot: str) -> Iterator[AgentReceipt]:
+        """Each receipt of a ballot with this id."""
+        named = msgspec.json.encode(ballot)
+        return (receipt for _, receipt in self.placed(mentioning=named) if receipt.id == ballot)
+
+    def at(self, places: Iterable[int]) -> Iterator[tuple[int, AgentReceipt]]:
+        """The receipts whose lines begin at these places; once all were read that are to be."""
+        return ((place, self._line_at(place)) for place in places)
 
     def _line_at(self, place: int) -> AgentReceipt:
         self.file.seek(place)
@@ -108,29 +116,38 @@ class ReceiptsFile:
         return _read_at(self.file.fileno(), count, offset)
 
 
-def latest(path: Path, ballots: Collection[str] | None = None) -> dict[str, AgentReceipt]:
-    """What is known of each ballot, or of these alone, by its id.
+def ballots(path: Path) -> dict[str, AgentReceipt]:
+    """What is known of each ballot, by its key, in the order in which they were told of last.
 
     A later line about the same entry adds to it or replaces its proof. One that puts the ballot at another place
-    of the log (handed in again after a restored backup) stands for itself.
+    of the log (handed in again after a restored backup) stands for itself, and so does another ballot of the same id.
     """
-    return _latest(path, (found for found in read(path) if ballots is None or found.id in ballots))
+    return _known(path, read(path))
+
+
+def latest(path: Path, ballot: str | None = None) -> dict[str, AgentReceipt]:
+    """As `ballots`, or of this one alone, by their ids: of several ballots with one id the one told of last."""
+    if ballot is None:
+        return {receipt.id: receipt for receipt in ballots(path).values()}
+    with opened(path) as file:
+        known = {} if file is None else _known(path, file.of(ballot))
+    return {receipt.id: receipt for receipt in known.values()}
 
 
 def put_aside(path: Path, aside: Path, unfit: Mapping[str, AgentReceipt]) -> int:
     """Move what is said of ballots to the new file `aside`; the rest stays. Returns of how many.
 
-    `unfit` has for each id a receipt of the ballot; where another place of the log is known by now, it stays.
+    `unfit` has for each key the last receipt of the ballot; where another place of the log is known by now, it stays.
     """
     try:
-        with _alone(path, os.O_RDWR) as handle:
-            known = _latest(path, (receipt for receipt in _all(handle, path) if receipt.id in unfit))
+        with private.changing(path, os.O_RDWR, _absent) as handle:
+            known = _known(path, (receipt for receipt in _all(handle, path) if receipt.key in unfit))
             moved = {name for name, now in known.items() if (now.idx, now.leaf) == (unfit[name].idx, unfit[name].leaf)}
             if moved:
                 with files.new_file(aside) as file:
-                    file.writelines(_encoded(receipt) for receipt in _all(handle, path) if receipt.id in moved)
+                    file.writelines(_encoded(receipt) for receipt in _all(handle, path) if receipt.key in moved)
                 with files.replacing(path.resolve()) as file:
-                    file.writelines(_encoded(receipt) for receipt in _all(handle, path) if receipt.id not in moved)
+                    file.writelines(_encoded(receipt) for receipt in _all(handle, path) if receipt.key not in moved)
             return len(moved)
     except OSError as error:
         raise Unavailable(f"{path} cannot be replaced ({error.strerror})", "make its folder writable") from None
@@ -141,61 +158,54 @@ def drop_reasons(path: Path, fact: str) -> bool:
     if not _mentions(path, fact):
         return False
     try:
-        with _alone(path, os.O_RDWR) as handle:
-            if not any(_explains(receipt, fact) for receipt in _all(handle, path)):
+        with private.changing(path, os.O_RDWR, _absent) as handle:
+            if not any(receipt.explains(fact) for receipt in _all(handle, path)):
                 return False
             with files.replacing(path.resolve()) as file:
-                file.writelines(_encoded(_without_reason(receipt, fact)) for receipt in _all(handle, path))
+                file.writelines(_encoded(receipt.without_reason(fact)) for receipt in _all(handle, path))
             return True
     except OSError as error:
         raise Unavailable(f"{path} cannot be replaced ({error.strerror})", "make its folder writable") from None
 
 
+def remove_left(left: Path, owners: Iterable[Path]) -> None:
+    """Remove what a process that was killed had begun to write in the place of the first of `owners` that is there.
+
+    It has the file to itself meanwhile: whoever is at work there still is waited for.
+    """
+    with ExitStack() as alone:
+        for owner in owners:
+            try:
+                alone.enter_context(private.changing(owner, os.O_RDWR, _absent))
+                break
+            except NotFound:
+                continue
+        try:
+            left.unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable(f"{left} cannot be removed ({error.strerror})", "remove it") from None
+
+
 def _mentions(path: Path, fact: str) -> bool:
     """Whether the text of a fact's id is in the file: far quicker than reading the receipts."""
     wanted = fact.encode()
-    with os.fdopen(_opened(path, os.O_RDONLY), "rb") as file:
+    with os.fdopen(private.opened(path, os.O_RDONLY, _absent), "rb") as file:
         try:
             return any(wanted in line for line in iter(lambda: file.readline(limits.RECEIPT_LINE_BYTES_MAX + 1), b""))
         except OSError as error:
             raise Unavailable(f"{path} cannot be read ({error.strerror})", "check the disk") from None
 
 
-def _explains(receipt: AgentReceipt, fact: str) -> bool:
-    return receipt.ballot.get("fact") == fact and receipt.reason is not UNSET
-
-
-def _without_reason(receipt: AgentReceipt, fact: str) -> AgentReceipt:
-    return msgspec.structs.replace(receipt, reason=UNSET, salt=UNSET) if _explains(receipt, fact) else receipt
-
-
-def _latest(path: Path, found: Iterable[AgentReceipt]) -> dict[str, AgentReceipt]:
+def _known(path: Path, found: Iterable[AgentReceipt]) -> dict[str, AgentReceipt]:
     known: dict[str, AgentReceipt] = {}
     for receipt in found:
-        before = known.get(receipt.id)
-        known[receipt.id] = receipt if before is None else _completed(path, before, receipt)
+        before = known.pop(receipt.key, None)
+        known[receipt.key] = receipt if before is None else receipt.after(before)
         if len(known) > limits.RECEIPTS_MAX:
             raise TooLarge(
                 f"{path} holds more than {limits.RECEIPTS_MAX} receipts (RECEIPTS_MAX)", "move the file away, keep it"
             )
     return known
-
-
-def _completed(path: Path, before: AgentReceipt, later: AgentReceipt) -> AgentReceipt:
-    if before.ballot != later.ballot:
-        raise Corrupt(f"{path} holds two different ballots with the id {later.id}", _hint)
-    later = msgspec.structs.replace(
-        later,
-        reason=before.reason if later.reason is UNSET else later.reason,
-        salt=before.salt if later.salt is UNSET else later.salt,
-    )
-    if (before.sig, before.idx, before.leaf) != (later.sig, later.idx, later.leaf):
-        return later
-    return msgspec.structs.replace(
-        later,
-        promise=before.promise if later.promise is None else later.promise,
-        proof=before.proof if later.proof is None else later.proof,
-    )
 
 
 def _line(receipt: AgentReceipt) -> bytes:
@@ -216,26 +226,6 @@ def _encoded(receipt: AgentReceipt) -> bytes:
     return msgspec.json.encode(receipt) + b"\n"
 
 
-@contextmanager
-def _alone(path: Path, flags: int) -> Iterator[int]:
-    """A handle of the file: nobody else adds to it or replaces it meanwhile."""
-    for _ in range(limits.RECEIPT_TRIES_MAX):
-        with ExitStack() as stack:
-            handle = _opened(path, flags)
-            stack.callback(os.close, handle)
-            stack.enter_context(locked(handle, path))
-            # Whoever had the lock before may have replaced it: then this handle is of a file that has no name.
-            if _is_still(handle, path):
-                yield handle
-                return
-    raise Unavailable(f"{path} is replaced all the time", "find the process that does it")
-
-
-def _is_still(handle: int, path: Path) -> bool:
-    at = files.found(path)
-    return at is not None and os.path.samestat(at, os.fstat(handle))
-
-
 def _all(handle: int, path: Path) -> Iterator[AgentReceipt]:
     """Every receipt of a file that nobody else adds to."""
     size = os.fstat(handle).st_size
@@ -243,23 +233,6 @@ def _all(handle: int, path: Path) -> Iterator[AgentReceipt]:
     tail = _read_at(handle, size - end, end)
     with os.fdopen(handle, "rb", closefd=False) as file:
         yield from (receipt for _, receipt in _placed(file, path, end, tail))
-
-
-def _opened(path: Path, flags: int) -> int:
-    """A handle of the regular file. A pipe does not keep us waiting; Windows must not translate newlines."""
-    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        if flags & os.O_CREAT:
-            private.make_folder(path.parent)
-        handle = os.open(path, flags, 0o600)
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"{path} is not there", "receipts come with votes") from None
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be opened ({error.strerror})", "check who owns it") from None
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise Unavailable(f"{path} is not a regular file", "move it away")
-    return handle
 
 
 def _append(handle: int, path: Path, line: bytes) -> None:
@@ -315,6 +288,15 @@ def _end_of_lines(handle: int, path: Path, size: int) -> int:
     return end
 
 
+def _end_of_all(handle: int, path: Path, size: int, odd: list[Corrupt]) -> int:
+    """As `_end_of_lines`, but where it raises: all is lines then, of which the last one is none."""
+    try:
+        return _end_of_lines(handle, path, size)
+    except Corrupt as error:
+        odd.append(error)
+        return size
+
+
 def _read_at(handle: int, count: int, offset: int) -> bytes:
     """Up to `count` bytes. Windows has no pread; the position is of no use to appends anyway."""
     os.lseek(handle, offset, os.SEEK_SET)
@@ -334,21 +316,49 @@ def _whole(tail: bytes) -> bool:
 
 
 def _placed(
-    file: io.BufferedReader, path: Path, end: int, tail: bytes, start: int = 0, mentioning: bytes = b""
+    file: io.BufferedReader,
+    path: Path,
+    end: int,
+    tail: bytes,
+    start: int = 0,
+    mentioning: bytes = b"",
+    odd: list[Corrupt] | None = None,
 ) -> Iterator[tuple[int, AgentReceipt]]:
-    os.lseek(file.fileno(), start, os.SEEK_SET)  # nothing is buffered yet
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # where the reader takes itself to be: it has read nothing yet
+    file.seek(start)
     since = f" after byte {start}" if start else ""
     number, place = 0, start
     while place < end:
         line = file.readline(limits.RECEIPT_LINE_BYTES_MAX + 1)
         number, begun, place = number + 1, place, place + len(line)
-        if not line.endswith(b"\n"):
-            told = f"no line of at most {limits.RECEIPT_LINE_BYTES_MAX} bytes"
-            raise Corrupt(f"{path}, line {number}{since}: {told}", _hint)
-        if mentioning in line:
-            yield begun, _decoded(line, f"{path}, line {number}{since}")
+        try:
+            found = _found(line, f"{path}, line {number}{since}", mentioning)
+        except Corrupt as error:
+            # At the end of a file that was cut meanwhile there is nothing to pass over.
+            if odd is None or not line or len(odd) >= limits.RECEIPTS_ODD_MAX:
+                raise
+            odd.append(error)
+            place += _rest_of(file, line)
+            continue
+        if found is not None:
+            yield begun, found
     if tail and mentioning in tail and _whole(tail):
         yield place, _decoded(tail, f"{path}, line {number + 1}{since}")
+
+
+def _rest_of(file: io.BufferedReader, line: bytes) -> int:
+    """Go to the end of a line of which this was read. Returns how far that was."""
+    passed = 0
+    while line and not line.endswith(b"\n"):
+        line = file.readline(limits.RECEIPT_LINE_BYTES_MAX + 1)
+        passed += len(line)
+    return passed
+
+
+def _found(line: bytes, where: str, mentioning: bytes) -> AgentReceipt | None:
+    if not line.endswith(b"\n"):
+        raise Corrupt(f"{where}: no line of at most {limits.RECEIPT_LINE_BYTES_MAX} bytes", _hint)
+    return _decoded(line, where) if mentioning in line else None
 
 
 def _decoded(line: bytes, where: str) -> AgentReceipt:

@@ -11,6 +11,9 @@ from cortex.trust.policy import Policy
 from cortex.trust.reputation import UNIT
 from cortex.trust.tally import Sums, Verdict
 
+# What people are told to do about a weight of nothing.
+VOUCHING = "`cortex agent trust` vouches for it"
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -142,7 +145,7 @@ def _why_zero(level: str, weight: int, written: int, vouched: bool) -> str | Non
     if not vouched and level in policy.VOUCHED:
         return "it was cast before an admin vouched for the agent: vote again"
     if level == "untrusted":
-        return "nobody vouches for the agent and it has not earned a weight: `cortex agent trust` vouches for it"
+        return f"nobody vouches for the agent and it has not earned a weight: {VOUCHING}"
     return "the agent was wrong as often as right"
 
 
@@ -169,11 +172,18 @@ def agent(tx: Tx, log: Log, name: str, now: str) -> AgentStanding:
         name=name,
         level=found.level,
         reputation=reputation.reputation_e6(rules, found.level, pro, con) / UNIT,
-        weight=reputation.weight_e6(rules, found.level, pro, con) / UNIT,
+        weight=_next_weight(rules, found.level, pro, con) / UNIT,
         evidence_for=pro / UNIT,
         evidence_against=con / UNIT,
         since=since[0],
     )
+
+
+def _next_weight(rules: Policy, level: str, pro: int, con: int) -> int:
+    """What the next vote of an agent weighs by the rule in force; none of a revoked one is taken."""
+    if rules.rule == "linear":
+        return 0 if level == "revoked" else UNIT // 10
+    return reputation.weight_e6(rules, level, pro, con)
 
 
 _STANDING = (

@@ -2,16 +2,12 @@
 
 import shutil
 from collections.abc import Callable
-from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import apsw
 
 from cortex import verify
 from cortex.bench import stage
 from cortex.bench.attacking.ledgers import BuiltLedger
-from cortex.db.connect import connect
 from cortex.errors import CortexError
 from cortex.ledger import memory, witness_file
 from cortex.ops.ledger import VerifyLedger
@@ -27,7 +23,6 @@ MEMORIES = (NOTHING, REMEMBERED, CHECKPOINT, RECEIPTS)
 # Stands among the codes where there is nothing to hand out, or no log that could be checked.
 UNCHECKED = "-"
 _NEVER = 1_000_000
-_BUSY_MS = 30_000
 
 
 @dataclass(frozen=True)
@@ -80,12 +75,7 @@ def _owner(built: BuiltLedger, path: Path, name: str, receipts: list[Path]) -> f
 
 
 def exported(path: Path, target: Path) -> Path | None:
-    """The bundle that the owner hands out; None where the file cannot be exported any more.
-
-    Cortex signs no checkpoint of a log that is shorter than the one before: the file is made to forget that one's size.
-    """
-    with closing(connect(path, busy_timeout_ms=_BUSY_MS)) as tx, suppress(apsw.Error):
-        tx.execute("UPDATE vote_seal SET sealed_size = min(sealed_size, (SELECT size FROM vote_log))")
+    """The bundle that the owner hands out; None where the file cannot be exported any more."""
     never = {"checkpoint_leaves": _NEVER, "checkpoint_seconds": _NEVER, "home": path.parent / NOTHING}
     try:
         stage.run(path, lambda app: app.call(ExportVotes(path=str(target))), **never)

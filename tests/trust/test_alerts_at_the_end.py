@@ -1,0 +1,99 @@
+"""What was found by hand is told also where the program ends right after."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Opening
+
+from cortex import limits
+from cortex.ops.vote_ledger import VerifyVotes
+from cortex.ops.votes import CastVote
+from opened import Memory
+
+
+@contextmanager
+def webhook(*statuses: int) -> Iterator[tuple[str, list[Any]]]:
+    """A place that answers with these statuses, one after the other, and keeps what it was sent."""
+    got: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(statuses[min(len(got), len(statuses)) - 1])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *told: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as place:
+        thread = threading.Thread(target=place.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{place.server_address[1]}/hook", got
+        finally:
+            place.shutdown()
+            thread.join()
+
+
+def spoil(memory: Memory) -> None:
+    memory.call(CastVote(id=memory.store("one").id, vote=1))
+    with memory.sql() as connection:
+        connection.execute("UPDATE vote_tally SET sigma_e6 = 1")
+
+
+def test_a_webhook_that_fails_for_now_is_asked_again_before_a_program_ends(memory: Memory, tmp_path: Path) -> None:
+    spoil(memory)
+    memory.close()
+    code = (
+        "import sys, cortex\nfrom cortex import limits\nlimits.ALERT_PAUSE_SECONDS = 0.01\n"
+        "with cortex.open(sys.argv[1], alert_webhook=sys.argv[2]) as memory:\n    print(memory.verify_votes().ok)\n"
+    )
+
+    with webhook(503, 204) as (url, got):
+        ended = subprocess.run(
+            [sys.executable, "-c", code, str(memory.path), url],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "HOME": str(tmp_path), "CORTEX_HOME": str(memory.home)},
+            check=True,
+        )
+
+    assert "False\n" == ended.stdout
+    assert ["votes", "votes"] == [each["log"] for each in got]
+
+
+def test_all_verifications_of_an_application_tell_in_one_place(opening: Opening) -> None:
+    with webhook(204) as (url, got):
+        memory = opening(alert_webhook=url)
+        spoil(memory)
+        memory.call(VerifyVotes())
+        memory.call(VerifyVotes())
+
+        memory.close()
+
+    assert 2 == len(got)
+
+
+def test_a_webhook_that_never_answers_keeps_no_program_from_ending(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ALERT_SECONDS", 0.2)
+    memory = opening(alert_webhook="http://127.0.0.1:9/x")
+    spoil(memory)
+    memory.call(VerifyVotes())
+
+    memory.close()
+    memory.close()
+
+    memory.app.context.alerts.settle(600)
