@@ -113,21 +113,21 @@ REMOVALS = [
         "an entry in the middle", 13, ["DELETE FROM transactions WHERE idx = 13"],
         ({"GAP", "CHAIN_LINK", "TRUNCATED", *TREE, *CHANGED}, {"GAP", "TRUNCATED", *REWRITTEN, *CHANGED},
          {"GAP", "CHECKPOINT_SIG", *CHANGED}, {"GAP", *CHANGED}),
-        ({"GAP", "CHAIN_LINK", "TRUNCATED", *REWRITTEN}, {"GAP", "TRUNCATED", "CHECKPOINT_SEQ", *REWRITTEN},
+        ({"GAP", "CHAIN_LINK", "TRUNCATED", *REWRITTEN}, {"GAP", "TRUNCATED", *REWRITTEN},
          {"GAP", "CHECKPOINT_SIG"}, {"GAP"}),
     ),
     Removal(
         "an entry of a batch, with its fact", 4,
         ["DELETE FROM revision WHERE idx = 4", ORPHANS, "DELETE FROM transactions WHERE idx = 4"],
         ({"GAP", "CHAIN_LINK", "TRUNCATED", *TREE}, {"GAP", "TRUNCATED", *REWRITTEN}, {"GAP", "CHECKPOINT_SIG"}, {"GAP"}),
-        ({"GAP", "CHAIN_LINK", "TRUNCATED", *REWRITTEN}, {"GAP", "TRUNCATED", "CHECKPOINT_SEQ", *REWRITTEN},
+        ({"GAP", "CHAIN_LINK", "TRUNCATED", *REWRITTEN}, {"GAP", "TRUNCATED", *REWRITTEN},
          {"GAP", "CHECKPOINT_SIG"}, {"GAP"}),
     ),
     Removal(
         "an erasure", 8, ["DELETE FROM transactions WHERE idx = 8"],
         ({"GAP", "CHAIN_LINK", "TRUNCATED", "FACT_MISSING", *TREE}, {"GAP", "TRUNCATED", "FACT_MISSING", *REWRITTEN},
          {"GAP", "CHECKPOINT_SIG", "FACT_MISSING"}, {"GAP", "FACT_MISSING"}),
-        ({"GAP", "CHAIN_LINK", "TRUNCATED", *REWRITTEN}, {"GAP", "TRUNCATED", "CHECKPOINT_SEQ", *REWRITTEN},
+        ({"GAP", "CHAIN_LINK", "TRUNCATED", *REWRITTEN}, {"GAP", "TRUNCATED", *REWRITTEN},
          {"GAP", "CHECKPOINT_SIG"}, {"GAP"}),
     ),
     Removal(
@@ -135,25 +135,25 @@ REMOVALS = [
         ({"LEAF_HASH", "CHAIN_LINK", "TRUNCATED", *TREE, *CHANGED}, {"TRUNCATED", *REWRITTEN, *CHANGED},
          {"CHECKPOINT_SIG", *CHANGED}, CHANGED),
         # The offline verifier stops after so many broken links.
-        ({"CHAIN_LINK"}, {"TRUNCATED", "CHECKPOINT_SEQ", *REWRITTEN}, {"CHECKPOINT_SIG"}, set()),
+        ({"CHAIN_LINK"}, {"TRUNCATED", *REWRITTEN}, {"CHECKPOINT_SIG"}, set()),
     ),
     Removal(
         "an entry and its fact, the rest renumbered", 13,
         ["DELETE FROM revision WHERE idx = 13", ORPHANS, "UPDATE revision SET idx = idx - 1 WHERE idx > 13",
          "DELETE FROM transactions WHERE idx = 13", *RENUMBER],
         ({"LEAF_HASH", "CHAIN_LINK", "TRUNCATED", *TREE}, {"TRUNCATED", *REWRITTEN}, {"CHECKPOINT_SIG"}, set()),
-        ({"CHAIN_LINK"}, {"TRUNCATED", "CHECKPOINT_SEQ", *REWRITTEN}, {"CHECKPOINT_SIG"}, set()),
+        ({"CHAIN_LINK"}, {"TRUNCATED", *REWRITTEN}, {"CHECKPOINT_SIG"}, set()),
     ),
     Removal(
         "the last entry", 285, ["DELETE FROM transactions WHERE idx = 285"],
         ({"TRUNCATED", "TREE_STATE", *CHANGED}, {"TRUNCATED", *CHANGED}, {"CHECKPOINT_SIG", *CHANGED}, CHANGED),
-        ({"TRUNCATED"}, {"TRUNCATED", "CHECKPOINT_SEQ"}, {"CHECKPOINT_SIG"}, set()),
+        ({"TRUNCATED"}, {"TRUNCATED"}, {"CHECKPOINT_SIG"}, set()),
     ),
     Removal(
         "the last entries and their facts", 284,
         ["DELETE FROM revision WHERE idx >= 284", ORPHANS, "DELETE FROM transactions WHERE idx >= 284"],
         ({"TRUNCATED", "TREE_STATE"}, {"TRUNCATED"}, {"CHECKPOINT_SIG"}, set()),
-        ({"TRUNCATED"}, {"TRUNCATED", "CHECKPOINT_SEQ"}, {"CHECKPOINT_SIG"}, set()),
+        ({"TRUNCATED"}, {"TRUNCATED"}, {"CHECKPOINT_SIG"}, set()),
     ),
 ]  # fmt: skip
 REMOVED_LEVELS = ("edit", "relinked", "forged", "resigned")

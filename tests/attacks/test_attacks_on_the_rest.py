@@ -27,7 +27,7 @@ LEDGER_ROWS = {
     "a checkpoint of another root": (
         "UPDATE ledger_checkpoint SET tree_root = zeroblob(32) WHERE tree_size = 14", SIG, set()),
     "the last checkpoint out of reach": (
-        "UPDATE ledger_checkpoint SET tree_size = 900 WHERE tree_size = 286", SEQ | SIG, SEQ),
+        "UPDATE ledger_checkpoint SET tree_size = 900 WHERE tree_size = 286", SEQ | SIG, set()),
     "signatures stripped": (
         "UPDATE ledger_checkpoint SET note = substr(note, 1, instr(note, '— ') - 1) WHERE tree_size = 14", SIG, SIG),
     "a note that says another size": (
