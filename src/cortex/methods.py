@@ -564,8 +564,8 @@ class Methods:
     async def verify(self, *, incremental: bool | None = None, text: bool | None = None) -> Verification:
         """Check every entry, link, checkpoint and fact, and compare with what was remembered outside the file.
 
-        Also with what witnesses hold. What is found valid is remembered in your own folder for the next time. The report
-        claims no more than was checked.
+        Also with what witnesses hold. What is found valid is remembered in your own folder for the next time. The
+        report claims no more than was checked.
         """
         return await self.call(VerifyLedger(**_given(locals())))
 

@@ -105,8 +105,8 @@ class VerifyLedger(Request[Verification], frozen=True, kw_only=True):
 async def verify(ctx: Context, request: VerifyLedger) -> Verification:
     """Check every entry, link, checkpoint and fact, and compare with what was remembered outside the file.
 
-    Also with what witnesses hold. What is found valid is remembered in your own folder for the next time. The report
-    claims no more than was checked.
+    Also with what witnesses hold. What is found valid is remembered in your own folder for the next time. The
+    report claims no more than was checked.
     """
     task = checking.transactions_task(ctx, incremental=request.incremental, text=request.text)
     return await checking.transactions(ctx, task)
