@@ -1,48 +1,18 @@
 """What was found by hand is told also where the program ends right after."""
 
-import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.conftest import Opening
+from watching import webhook
 
 from cortex import limits
 from cortex.ops.vote_ledger import VerifyVotes
 from cortex.ops.votes import CastVote
 from opened import Memory
-
-
-@contextmanager
-def webhook(*statuses: int) -> Iterator[tuple[str, list[Any]]]:
-    """A place that answers with these statuses, one after the other, and keeps what it was sent."""
-    got: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(statuses[min(len(got), len(statuses)) - 1])
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *told: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as place:
-        thread = threading.Thread(target=place.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{place.server_address[1]}/hook", got
-        finally:
-            place.shutdown()
-            thread.join()
 
 
 def spoil(memory: Memory) -> None:
@@ -70,7 +40,7 @@ def test_a_webhook_that_fails_for_now_is_asked_again_before_a_program_ends(memor
         )
 
     assert "False\n" == ended.stdout
-    assert ["votes", "votes"] == [each["log"] for each in got]
+    assert ["votes", "votes"] == [body["log"] for _, _, body in got]
 
 
 def test_all_verifications_of_an_application_tell_in_one_place(opening: Opening) -> None:

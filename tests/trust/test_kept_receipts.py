@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
+from restoring import backed_up, restored
 
-from cortex import files, limits, maintenance, settings, times
+from cortex import files, limits, times
 from cortex.errors import Corrupt, TooLarge
 from cortex.ledger.findings import Findings
 from cortex.ledger.memory import ReceiptsMark
@@ -19,11 +20,9 @@ from cortex.ops import held_receipts, vote_verification
 from cortex.ops.agents import AddAgent
 from cortex.ops.checking import VotesReport
 from cortex.ops.facts import ForgetFact
-from cortex.ops.node import Backup
 from cortex.ops.resubmitting import ResubmitVotes
 from cortex.ops.vote_ledger import AcceptVotes, InitVoteLog, VerifyVotes
 from cortex.ops.votes import CastVote, CountedVote, ReadVotes
-from cortex.progress import silent
 from cortex.trust import keyfiles, outside, private, receipt_marks, receipts
 from cortex.trust.receipt import AgentReceipt
 from cortex.trust.receipt_marks import ReceiptsReading
@@ -58,18 +57,9 @@ def vote(memory: Memory, fact: str, name: str = "ann", vote_id: str | None = V, 
     return memory.call(CastVote(id=fact, vote=1, agent=name, vote_id=vote_id, reason=reason))
 
 
-def backed_up(memory: Memory) -> Path:
-    target = memory.path.with_name("backup.db")
-    memory.call(Backup(target=str(target)))
-    return target
-
-
-def restored(memory: Memory, backup: Path) -> Memory:
+def gone_back(memory: Memory, backup: Path) -> Memory:
     """The memory after a backup took its place, which the log says; what was open of it is closed."""
-    memory.close()
-    flags: dict[str, object] = {"db": memory.path, "agent": "tester"}
-    chosen = settings.load(flags=flags, environ={"CORTEX_HOME": str(memory.home)}, cwd=memory.path.parent)
-    maintenance.restore(chosen, backup, silent)
+    restored(memory, backup)
     again = memory.reopen()
     again.call(InitVoteLog())
     return again
@@ -79,7 +69,7 @@ def lost(memory: Memory) -> Memory:
     """A memory that was put back to before a vote of ann."""
     fact, backup = memory.store("one"), backed_up(memory)
     vote(memory, fact.id)
-    return restored(memory, backup)
+    return gone_back(memory, backup)
 
 
 def codes(report: VotesReport) -> set[str]:
@@ -98,7 +88,7 @@ def one(ballot: str = "a", idx: int = 0, fact: str = "f", **given: str | None) -
 def test_a_vote_that_is_tried_again_after_a_restore_leaves_two_ballots_that_stand_for_themselves(begun: Memory) -> None:
     fact, backup = begun.store("one"), backed_up(begun)
     vote(begun, fact.id)
-    with restored(begun, backup) as again:
+    with gone_back(begun, backup) as again:
         place = place_of(again)
         second = vote(again, fact.id)
 
@@ -119,9 +109,9 @@ def test_a_vote_that_is_tried_again_after_a_restore_leaves_two_ballots_that_stan
 def test_of_ballots_of_one_id_that_are_all_lost_the_newest_is_handed_in(begun: Memory) -> None:
     fact, backup = begun.store("one"), backed_up(begun)
     vote(begun, fact.id, reason="the first time")
-    again = restored(begun, backup)
+    again = gone_back(begun, backup)
     vote(again, fact.id, reason="the second time")
-    with restored(again, backup) as last:
+    with gone_back(again, backup) as last:
         missed = last.call(VerifyVotes())
         done = last.call(ResubmitVotes())
         reasons = [shown.reason for shown in last.call(ReadVotes(id=fact.id)).votes]
@@ -135,7 +125,7 @@ def test_of_ballots_of_one_id_that_are_all_lost_the_newest_is_handed_in(begun: M
 def test_a_ballot_whose_id_another_agent_has_taken_is_refused(begun: Memory) -> None:
     fact, backup = begun.store("one"), backed_up(begun)
     vote(begun, fact.id)
-    with restored(begun, backup) as again:
+    with gone_back(begun, backup) as again:
         vote(again, fact.id, "bob")
 
         done = again.call(ResubmitVotes(receipts=[str(place_of(again))]))
@@ -173,7 +163,7 @@ def test_all_that_is_said_of_each_lost_ballot_is_put_aside(begun: Memory) -> Non
     facts, backup = [begun.store("one"), begun.store("two")], backed_up(begun)
     for fact in facts:
         vote(begun, fact.id, vote_id=None)
-    with restored(begun, backup) as again:
+    with gone_back(begun, backup) as again:
         place = place_of(again)
         first, second = receipts.read(place)
         receipts.append(place, structs.replace(first, idx=limits.SEQ_MAX, promise=None))
@@ -225,7 +215,7 @@ def test_no_line_takes_away_what_another_one_shows(
     vote(begun, kept.id, vote_id=None)
     backup = backed_up(begun)
     vote(begun, fact.id)
-    with restored(begun, backup) as again:
+    with gone_back(begun, backup) as again:
         place = place_of(again)
         *before, last = receipts.read(place)
         receipts.append(place, line(last, before))
@@ -497,7 +487,7 @@ def test_a_vote_that_is_handed_in_while_its_fact_is_forgotten_keeps_no_reason(
         vote(begun, fact.id, vote_id=None, reason=reason)
     elsewhere = tmp_path / "elsewhere.receipts"
     elsewhere.write_bytes(place_of(begun).read_bytes())
-    restored(begun, backup).close()
+    gone_back(begun, backup).close()
     waiting, threads = ExitStack(), []
 
     def forget() -> None:

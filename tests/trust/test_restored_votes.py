@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from restoring import backed_up, restored
 
 from cortex import limits, maintenance, settings, times
 from cortex.errors import KeyNotValid
@@ -35,20 +36,6 @@ def begun(memory: Memory) -> Memory:
     return memory
 
 
-def backed_up(memory: Memory) -> Path:
-    target = memory.path.with_name("backup.db")
-    memory.call(Backup(target=str(target)))
-    return target
-
-
-def restored(memory: Memory, backup: Path) -> str:
-    """What restoring a backup says of the votes log; the memory is closed first."""
-    memory.close()
-    flags: dict[str, object] = {"db": memory.path, "agent": "tester"}
-    chosen = settings.load(flags=flags, environ={"CORTEX_HOME": str(memory.home)}, cwd=memory.path.parent)
-    return maintenance.restore(chosen, backup, silent).votes_note or ""
-
-
 def replaced(memory: Memory, backup: Path) -> None:
     """Put a copy in the place of the file without a word; the memory is closed first."""
     memory.close()
@@ -72,7 +59,7 @@ def test_a_backup_of_before_a_rotation_goes_on_by_the_key_that_was_kept(begun: M
     backup, old = backed_up(begun), begun.call(ShowAdmin())
     new = begun.call(RotateAdmin())
 
-    told = restored(begun, backup)
+    told = restored(begun, backup).votes_note or ""
 
     path = Path(old.path)
     assert "goes on" in told
@@ -111,7 +98,7 @@ def test_a_file_of_after_the_rotation_finds_the_newer_key_again(begun: Memory) -
     begun.call(Backup(target=str(newer)))
     restored(begun, older)
 
-    told = restored(begun, newer)
+    told = restored(begun, newer).votes_note or ""
 
     assert "goes on" in told
     with begun.reopen() as again:
@@ -141,7 +128,7 @@ def test_where_no_key_of_the_log_was_kept_the_hint_fits_an_older_log_too(begun: 
     backup, old = backed_up(begun), begun.call(ShowAdmin())
     begun.call(RotateAdmin())
     Path(f"{old.path}.1").write_text("junk")
-    told = restored(begun, backup)
+    told = restored(begun, backup).votes_note or ""
 
     with begun.reopen() as again, pytest.raises(KeyNotValid) as caught:
         again.call(InitVoteLog())

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from restoring import restored
 from tests.ledger.test_timestamp import made_authority
 
-from cortex import limits, maintenance, settings, times
+from cortex import limits, maintenance, times
 from cortex.errors import Corrupt, Forbidden, Invalid, NotFound, Unavailable
 from cortex.ids import uuid7
 from cortex.ledger import checkpoint, cosignature
@@ -682,15 +683,6 @@ def older(memory: Memory, backup: Path) -> None:
     for ending in ("", "-wal", "-shm"):
         Path(f"{memory.path}{ending}").unlink(missing_ok=True)
     shutil.copy(backup, memory.path)
-
-
-def restored(memory: Memory, backup: Path) -> maintenance.Restored:
-    """What restoring a backup in the place of the memory's file says; the memory is closed first."""
-    memory.close()
-    chosen = settings.load(
-        flags={"db": memory.path, "agent": "tester"}, environ={"CORTEX_HOME": str(memory.home)}, cwd=memory.path.parent
-    )
-    return maintenance.restore(chosen, backup, silent)
 
 
 def test_a_restored_log_goes_on_by_the_admin_key_at_once(memory: Memory, tmp_path: Path) -> None:

@@ -7,13 +7,12 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from watching import webhook
 
 from cortex import limits, telemetry
 from cortex.ledger import chain, checkpoint
@@ -207,37 +206,6 @@ def test_a_log_that_was_removed_with_all_its_traces_in_the_file_is_missed(voted:
 
 
 # The webhook.
-
-
-@contextmanager
-def webhook(
-    *statuses: int, asked: threading.Event | None = None, answer: threading.Event | None = None
-) -> Iterator[tuple[str, list[Any]]]:
-    """A place that answers with these statuses, one after the other, and keeps what it was sent."""
-    got: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            if asked is not None and answer is not None:
-                asked.set()
-                answer.wait(60)
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.append((self.path, self.headers["Content-Type"], json.loads(body)))
-            self.send_response(statuses[min(len(got), len(statuses)) - 1])
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *told: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as place:
-        thread = threading.Thread(target=place.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{place.server_address[1]}/hook?key=s3cret", got
-        finally:
-            place.shutdown()
-            thread.join()
 
 
 def test_a_finding_is_sent_to_the_webhook_without_contents(opening: Opening) -> None:

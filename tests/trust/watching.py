@@ -3,6 +3,10 @@
 import asyncio
 import json
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -46,3 +50,34 @@ def alarms(caplog: pytest.LogCaptureFixture, event: str = "verification") -> lis
     """The log and the code of everything that was told as found."""
     told = [json.loads(record.message) for record in caplog.records if record.levelno == logging.ERROR]
     return [(each["log"], each["code"]) for each in told if each["event"] == event]
+
+
+@contextmanager
+def webhook(
+    *statuses: int, asked: threading.Event | None = None, answer: threading.Event | None = None
+) -> Iterator[tuple[str, list[Any]]]:
+    """A place that answers with these statuses, one after the other, and keeps what it was sent."""
+    got: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            if asked is not None and answer is not None:
+                asked.set()
+                answer.wait(60)
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            got.append((self.path, self.headers["Content-Type"], json.loads(body)))
+            self.send_response(statuses[min(len(got), len(statuses)) - 1])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *told: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as place:
+        thread = threading.Thread(target=place.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{place.server_address[1]}/hook?key=s3cret", got
+        finally:
+            place.shutdown()
+            thread.join()

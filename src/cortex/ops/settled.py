@@ -26,12 +26,12 @@ WORDS: dict[Truth, str] = {
     "open": "open to the votes again",
 }
 NUMBERS: dict[Truth, Literal[-1, 0, 1]] = {"true": 1, "false": -1, "open": 0}
-_TRUTHS: dict[int | None, Truth] = {number: truth for truth, number in NUMBERS.items()}
+TRUTHS: dict[int | None, Truth] = {number: truth for truth, number in NUMBERS.items()}
 
 
 def told(number: int | None) -> str:
     """The word that an entry has as a number."""
-    truth = _TRUTHS.get(number)
+    truth = TRUTHS.get(number)
     return "settled" if truth is None else WORDS[truth]
 
 
@@ -47,4 +47,4 @@ def persons_word(tx: Tx, fact: str, digest: bytes) -> PersonsWord | None:
     if row is None:
         return None
     entry, at, truth, key, reason = row
-    return PersonsWord(truth=_TRUTHS.get(truth, "open"), key=key, reason=reason, at=at, entry=entry)
+    return PersonsWord(truth=TRUTHS.get(truth, "open"), key=key, reason=reason, at=at, entry=entry)

@@ -16,6 +16,7 @@ from cortex.db.connect import Tx, value
 from cortex.db.faults import told
 from cortex.errors import CortexError
 from cortex.memory import votable
+from cortex.ops.settled import TRUTHS
 from cortex.plurals import counted
 from cortex.trust import beyond, policy
 from cortex.trust import log as logs
@@ -284,15 +285,12 @@ def _key(tx: Tx, last: _Last, public: str, event: KeyChanged | TrustSet) -> _Sai
     return _Rank.KEY_ENDED, what, ["agent", "revoke", agent, "--public", start]
 
 
-_WORDS = {1: "true", -1: "false", 0: "open"}
-
-
 def _resolved(tx: Tx, event: FactResolved) -> _Said | None:
     digest = bytes.fromhex(event.fact_digest)
     now = "SELECT resolved FROM main.vote_tally WHERE fact = ? AND digest = ?"
     if (value(tx, now, (event.fact, digest)) or 0) == event.truth:
         return None
-    word = _WORDS[event.truth]
+    word = TRUTHS[event.truth]
     what = f"fact {event.fact} was resolved as {word}"
     try:
         on = votable.newest(tx, event.fact)
