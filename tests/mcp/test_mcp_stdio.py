@@ -17,10 +17,11 @@ from mcp_types import jsonrpc_message_adapter
 from cortex import limits
 
 SLOW = (Path(__file__).parent / "slow_server.py").read_text()
-# Twice and more what two shared cores need, so that a busy machine does not fail the test; docs/mcp.md has the figures.
-INITIALIZE_SECONDS = 0.3
-LIST_SECONDS = 1.0
-EXIT_SECONDS = 2.0
+# Of the processor, which a busy machine gives later and not less; docs/mcp.md has the times, from the benchmark.
+INITIALIZE_CPU_SECONDS = 0.3
+LIST_CPU_SECONDS = 1.5
+# Far beyond what it takes: one that stays until somebody ends it would stay for ever.
+EXIT_SECONDS = 20.0
 MEMORY_KB = 90_000
 
 
@@ -46,23 +47,24 @@ def message(method: str, number: int | None = None, params: dict[str, Any] | Non
 HELLO = message("initialize", 0, INITIALIZE) + message("notifications/initialized")
 
 
-def best_of_three(folder: Path) -> tuple[float, float]:
-    found = []
+def cpu_seconds(client: Client) -> float:
+    """What the server has taken of the processor so far."""
+    ticks = Path(f"/proc/{client.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processor time is read from /proc")
+def test_the_first_answers_take_little(tmp_path: Path) -> None:
+    taken = []
     for _ in range(3):
-        begun = time.perf_counter()
-        with spawned(folder) as client:
+        with spawned(tmp_path) as client:
             client.initialize()
-            initialized = time.perf_counter() - begun
+            initialized = cpu_seconds(client)  # and what it went on to do before we looked
             client.ask("tools/list")
-            found.append((initialized, time.perf_counter() - begun))
-    return min(a for a, _ in found), min(b for _, b in found)
+            taken.append((initialized, cpu_seconds(client)))
 
-
-def test_the_first_answers_come_in_time(tmp_path: Path) -> None:
-    initialized, listed = best_of_three(tmp_path)
-
-    assert initialized < INITIALIZE_SECONDS
-    assert listed < LIST_SECONDS
+    assert min(first for first, _ in taken) < INITIALIZE_CPU_SECONDS
+    assert min(last for _, last in taken) < LIST_CPU_SECONDS
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="memory is read from /proc")
