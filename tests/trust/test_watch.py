@@ -1,6 +1,5 @@
 """What a process that stays does by itself: it verifies what is due, tells what it finds, and has witnesses look."""
 
-import asyncio
 import json
 import logging
 import os
@@ -9,10 +8,9 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from watching import webhook
+from watching import look, runs, webhook
 
 from cortex import limits, telemetry
 from cortex.ledger import chain, checkpoint
@@ -22,25 +20,11 @@ from cortex.ops.ledger import VerifyLedger
 from cortex.ops.node import ReadStatus
 from cortex.ops.vote_ledger import InitVoteLog, MakeVoteCheckpoint, VerifyVotes
 from cortex.ops.votes import CastVote
-from cortex.ops.watch import Watch, claimed
+from cortex.ops.watch import claimed
 from opened import Memory
 from served import serving
 
 Opening = Callable[..., Memory]
-
-
-def look(memory: Memory) -> None:
-    """One look of a watch over the memory's file."""
-    watch = Watch(memory.app.context)
-    with asyncio.Runner() as runner:
-        watch.look(runner)
-    watch.close()
-
-
-def runs(memory: Memory) -> list[tuple[Any, ...]]:
-    with memory.sql() as connection:
-        rows = connection.execute("SELECT log, ok, incremental FROM vote_integrity_checks ORDER BY id")
-        return rows.fetchall()
 
 
 def figure(metric: telemetry.Metric, *labels: str) -> float:

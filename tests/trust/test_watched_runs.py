@@ -2,9 +2,9 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
+from watching import look, runs
 
 from cortex import telemetry, times
 from cortex.errors import Internal
@@ -13,7 +13,6 @@ from cortex.ops import verification, vote_verification
 from cortex.ops.node import ReadStatus
 from cortex.ops.runs import LastRun
 from cortex.ops.votes import CastVote
-from cortex.ops.watch import Watch
 from cortex.progress import silent
 from opened import Memory
 
@@ -23,19 +22,6 @@ def voted(memory: Memory) -> Memory:
     fact = memory.store("one")
     memory.call(CastVote(id=fact.id, vote=1))
     return memory
-
-
-def look(memory: Memory) -> None:
-    """One look of a watch over the memory's file."""
-    watch = Watch(memory.app.context)
-    with asyncio.Runner() as runner:
-        watch.look(runner)
-    watch.close()
-
-
-def runs(memory: Memory) -> list[tuple[Any, ...]]:
-    with memory.sql() as connection:
-        return connection.execute("SELECT log, ok, incremental FROM vote_integrity_checks ORDER BY id").fetchall()
 
 
 def forge(memory: Memory, incremental: int) -> None:

@@ -112,7 +112,7 @@ async def unlock(ctx: Context, request: UnlockAdmin) -> AdminStatus:
 async def _reshaped(ctx: Context, *, locked: bool) -> AdminStatus:
     log = await ctx.database.read(logs.needed)
     file = signing.admin_file(ctx.settings, log.origin)
-    _check_here(file)
+    signing.check_here(file)
     given = ctx.settings.admin_passphrase
     # What is in the wanted form already is told so by the file, with or without a passphrase.
     if given is None and file.state == ("plain" if locked else "locked"):
@@ -122,15 +122,6 @@ async def _reshaped(ctx: Context, *, locked: bool) -> AdminStatus:
         await asyncio.to_thread(file.lock if locked else file.unlock, "" if given is None else str(given))
     log = await ctx.database.read(logs.needed)
     return await asyncio.to_thread(_status, ctx, log, file)
-
-
-def _check_here(file: AdminKeyFile) -> None:
-    """Raise Forbidden before a lock is made beside a key that is not there."""
-    if file.state == "absent":
-        raise Forbidden(
-            f"the admin key of this log is not on this machine ({file.path})",
-            "do this where the admin key is, or set admin.key to its file",
-        )
 
 
 class AdminChange(Struct, frozen=True, kw_only=True):
@@ -164,7 +155,7 @@ async def rotate(ctx: Context, request: RotateAdmin) -> AdminChange:
     """
     log = await ctx.database.read(logs.needed)
     file = signing.admin_file(ctx.settings, log.origin)
-    _check_here(file)
+    signing.check_here(file)  # before a lock is made beside a key that is not there
     async with rotating.alone(file.path):
         if await rotating.finish_admin(ctx, file):
             return await ctx.database.read(lambda tx: _rotated(tx, file))

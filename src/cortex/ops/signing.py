@@ -30,12 +30,17 @@ def admin(ctx: Context, log: Log) -> EventSigner:
     Raises Forbidden where it is not here, or locked and no passphrase was given.
     """
     file = admin_file(ctx.settings, log.origin)
+    check_here(file)
+    return _checked(file, ctx.settings, log)
+
+
+def check_here(file: AdminKeyFile) -> None:
+    """Raise Forbidden where the admin key is not on this machine."""
     if file.state == "absent":
         raise Forbidden(
             f"the admin key of this log is not on this machine ({file.path})",
             "do this where the admin key is, or set admin.key to its file",
         )
-    return _checked(file, ctx.settings, log)
 
 
 def held_admin(settings: Settings, log: Log) -> EventSigner | None:
